@@ -1,0 +1,589 @@
+"""Everything this project raises on purpose, drawn first.
+
+    PerpnodeError
+    ├── OperatorError                 a command, file, key or flag is wrong: one line, exit status 1
+    │   ├── GenesisError
+    │   ├── PriceFileError
+    │   ├── KeyFileError
+    │   ├── PortInUse
+    │   ├── DatabaseInUse
+    │   ├── ForeignDatabase           other genesis, newer format
+    │   ├── StaleDatabase             older than its own side file
+    │   └── NodeUnreachable
+    ├── EncodingError                 bytes that are not in their one canonical form
+    ├── CorruptState                  a stored node or record does not hash to its name
+    ├── MissingState                  a state root that is not kept here
+    ├── InvalidTransaction            refused at admission, invalid in a block
+    │   ├── MalformedTransaction
+    │   ├── UnsupportedTransactionType
+    │   ├── InvalidSignature
+    │   ├── WrongChainId
+    │   ├── NotReplayProtected
+    │   ├── NonceTooLow
+    │   ├── NonceTooHigh
+    │   ├── InsufficientFunds
+    │   ├── IntrinsicGasTooLow
+    │   ├── ExceedsBlockGasLimit
+    │   ├── FeeCapTooLow
+    │   ├── TipAboveFeeCap
+    │   ├── AlreadyKnown
+    │   ├── ReplacementUnderpriced
+    │   ├── MempoolFull
+    │   ├── ContractCreation
+    │   └── ReservedSender
+    ├── InvalidBlock                  a block that this node would not have built
+    │   ├── HeaderMismatch
+    │   ├── BodyMismatch
+    │   ├── TransitionMismatch
+    │   └── InvariantViolation
+    └── Refusal                       a rule refuses an action: the transaction reverts with the
+                                      ABI error of the same name and fields (contracts/interfaces)
+
+An exception carries its values as fields. Our own mistakes are not here: they trip an `assert`.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from node.units import Address, Hash32, Lots, MarketId, OrderId, Quote, Ticks, TimeMs
+
+
+def _show(value: object) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+
+
+@dataclass(eq=False)
+class PerpnodeError(Exception):
+    """The root of the tree."""
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{f.name}={_show(getattr(self, f.name))}" for f in fields(self))
+        return f"{type(self).__name__}({values})"
+
+
+# --- the operator's mistakes ---------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class OperatorError(PerpnodeError):
+    """One clear line: what, where, what to do."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class GenesisError(OperatorError):
+    """The genesis document is malformed or contradicts itself."""
+
+
+class PriceFileError(OperatorError):
+    """A price file is missing, empty or malformed; names the line."""
+
+
+class KeyFileError(OperatorError):
+    """A key is missing or malformed."""
+
+
+class PortInUse(OperatorError):
+    """Another process listens on the port; names it where the system tells."""
+
+
+class DatabaseInUse(OperatorError):
+    """Another process owns the database; names it."""
+
+
+class ForeignDatabase(OperatorError):
+    """The database belongs to another genesis or to a newer format; it is left untouched."""
+
+
+class StaleDatabase(OperatorError):
+    """The database ends before the head that its side file remembers: it lost blocks."""
+
+
+class NodeUnreachable(OperatorError):
+    """No node answers at the URL."""
+
+
+# --- bytes and state ---------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class EncodingError(PerpnodeError):
+    """Bytes are not in their one canonical form."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(eq=False)
+class CorruptState(PerpnodeError):
+    """A stored node does not hash to the name under which its parent knows it."""
+
+    where: str
+    value: Hash32
+    expected: Hash32
+
+
+@dataclass(eq=False)
+class MissingState(PerpnodeError):
+    """The state of this root is not kept here (pruned, or never seen)."""
+
+    root: Hash32
+
+    def __str__(self) -> str:
+        return f"missing trie node {self.root.hex()} (path ) state is not available"
+
+
+# --- transactions: the texts are geth's, because libraries parse them ----------------------------
+
+
+@dataclass(eq=False)
+class InvalidTransaction(PerpnodeError):
+    """A transaction that can't be in a block."""
+
+
+@dataclass(eq=False)
+class MalformedTransaction(InvalidTransaction):
+    """The bytes are no transaction; says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"malformed transaction: {self.reason}"
+
+
+@dataclass(eq=False)
+class UnsupportedTransactionType(InvalidTransaction):
+    """Only legacy, EIP-2930 (1) and EIP-1559 (2) transactions are taken."""
+
+    type: int
+
+    def __str__(self) -> str:
+        return f"transaction type not supported: transaction type not valid ({self.type})"
+
+
+@dataclass(eq=False)
+class InvalidSignature(InvalidTransaction):
+    """The signature is out of range, malleable (EIP-2) or recovers to nobody."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"invalid sender: {self.reason}"
+
+
+@dataclass(eq=False)
+class WrongChainId(InvalidTransaction):
+    """Signed for another chain."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"invalid chain id for signer: have {self.value} want {self.expected}"
+
+
+@dataclass(eq=False)
+class NotReplayProtected(InvalidTransaction):
+    """A legacy transaction without EIP-155."""
+
+    def __str__(self) -> str:
+        return "only replay-protected (EIP-155) transactions allowed over RPC"
+
+
+@dataclass(eq=False)
+class NonceTooLow(InvalidTransaction):
+    """The nonce is used."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"nonce too low: next nonce {self.expected}, tx nonce {self.value}"
+
+
+@dataclass(eq=False)
+class NonceTooHigh(InvalidTransaction):
+    """The nonce is beyond this fork's range, or beyond the next one in a block."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"nonce too high: next nonce {self.expected}, tx nonce {self.value}"
+
+
+@dataclass(eq=False)
+class InsufficientFunds(InvalidTransaction):
+    """The native balance does not cover gas and value."""
+
+    account: Address
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return (
+            "insufficient funds for gas * price + value: "
+            f"address 0x{self.account.hex()} have {self.value} want {self.expected}"
+        )
+
+
+@dataclass(eq=False)
+class IntrinsicGasTooLow(InvalidTransaction):
+    """The gas limit is below what the schedule asks for this call."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"intrinsic gas too low: gas {self.value}, minimum needed {self.expected}"
+
+
+@dataclass(eq=False)
+class ExceedsBlockGasLimit(InvalidTransaction):
+    """The gas limit is above a block's."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"exceeds block gas limit: gas {self.value}, limit {self.expected}"
+
+
+@dataclass(eq=False)
+class FeeCapTooLow(InvalidTransaction):
+    """The fee cap is below the base fee."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return (
+            "max fee per gas less than block base fee: "
+            f"maxFeePerGas: {self.value}, baseFee: {self.expected}"
+        )
+
+
+@dataclass(eq=False)
+class TipAboveFeeCap(InvalidTransaction):
+    """The tip is above the fee cap."""
+
+    tip: int
+    cap: int
+
+    def __str__(self) -> str:
+        return (
+            "max priority fee per gas higher than max fee per gas: "
+            f"maxPriorityFeePerGas: {self.tip}, maxFeePerGas: {self.cap}"
+        )
+
+
+@dataclass(eq=False)
+class AlreadyKnown(InvalidTransaction):
+    """The same transaction is in the mempool."""
+
+    hash: Hash32
+
+    def __str__(self) -> str:
+        return "already known"
+
+
+@dataclass(eq=False)
+class ReplacementUnderpriced(InvalidTransaction):
+    """A transaction of this nonce waits; replacing it takes 10 % more in both fees."""
+
+    value: int
+    expected: int
+
+    def __str__(self) -> str:
+        return (
+            "replacement transaction underpriced: "
+            f"fee cap {self.value}, minimum needed {self.expected}"
+        )
+
+
+@dataclass(eq=False)
+class MempoolFull(InvalidTransaction):
+    """The mempool, or this sender's share of it, is full."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"txpool is full: limit {self.limit}, try again after the next block"
+
+
+@dataclass(eq=False)
+class ContractCreation(InvalidTransaction):
+    """The chain runs no contracts of its users."""
+
+    def __str__(self) -> str:
+        return "contract creation is not supported"
+
+
+@dataclass(eq=False)
+class ReservedSender(InvalidTransaction):
+    """The system account's key is published; only the protocol sends from it."""
+
+    account: Address
+
+    def __str__(self) -> str:
+        return f"sender 0x{self.account.hex()} is reserved for system transactions"
+
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class InvalidBlock(PerpnodeError):
+    """A block that this node would not have built; says what differs."""
+
+    height: int
+    field: str
+    value: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        return (
+            f"block {self.height}, {self.field}: was {_show(self.value)}, "
+            f"expected {_show(self.expected)}"
+        )
+
+
+class HeaderMismatch(InvalidBlock):
+    """A header or extension field differs."""
+
+
+class BodyMismatch(InvalidBlock):
+    """The transactions, or their order, differ."""
+
+
+class TransitionMismatch(InvalidBlock):
+    """A transition differs from the one recomputed."""
+
+
+@dataclass(eq=False)
+class InvariantViolation(InvalidBlock):
+    """An invariant (RULES, I1 to I9) does not hold after the block."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"invariant {self.rule}: {super().__str__()}"
+
+
+# --- refusals: name and fields are those of the ABI error -----------------------------------------
+
+
+@dataclass(eq=False)
+class Refusal(PerpnodeError):
+    """A rule refuses an action."""
+
+
+@dataclass(eq=False)
+class MarketNotFound(Refusal):
+    """No market has this id."""
+
+    market: MarketId
+
+
+@dataclass(eq=False)
+class OrderNotFound(Refusal):
+    """The account has no open order or waiting trigger of this id."""
+
+    market: MarketId
+    order_id: OrderId
+
+
+@dataclass(eq=False)
+class NotAllowedInMode(Refusal):
+    """The market's or the chain's mode (0 OPEN to 3 HALTED) closes this action; market 0: chain."""
+
+    market: MarketId
+    mode: int
+
+
+@dataclass(eq=False)
+class InsufficientMargin(Refusal):
+    """Equity after the action would not carry the margin required (G3)."""
+
+    account: Address
+    equity: Quote
+    required: Quote
+
+
+@dataclass(eq=False)
+class InsufficientBalance(Refusal):
+    """The margin account can't pay this much out (M3)."""
+
+    account: Address
+    available: Quote
+    needed: Quote
+
+
+@dataclass(eq=False)
+class WithdrawalsClosed(Refusal):
+    """The withdrawal gate is closed until the given block time (M3)."""
+
+    until_ms: TimeMs
+
+
+@dataclass(eq=False)
+class InvalidSize(Refusal):
+    """A size must not be zero, and must fit 53 bits."""
+
+    size: Lots
+
+
+@dataclass(eq=False)
+class InvalidPrice(Refusal):
+    """A price must be positive, and fit 53 bits."""
+
+    price: Ticks
+
+
+@dataclass(eq=False)
+class InvalidTimeInForce(Refusal):
+    """The code is none of the published ones."""
+
+    code: int
+
+
+@dataclass(eq=False)
+class InvalidTriggerKind(Refusal):
+    """The code is none of the published ones."""
+
+    code: int
+
+
+@dataclass(eq=False)
+class OrderTooSmall(Refusal):
+    """The order's value is below the market's minimum and does not close a position."""
+
+    value: Quote
+    minimum: Quote
+
+
+@dataclass(eq=False)
+class PostOnlyWouldCross(Refusal):
+    """A post-only order would take liquidity (O2), or is too aggressive for POST_ONLY mode."""
+
+    price: Ticks
+    limit: Ticks
+
+
+@dataclass(eq=False)
+class OutsidePriceBand(Refusal):
+    """An aggressive price lies beyond the market's band around the mark (O4)."""
+
+    price: Ticks
+    limit: Ticks
+
+
+@dataclass(eq=False)
+class ReduceOnlyWouldIncrease(Refusal):
+    """A reduce-only order does not oppose a position (O2)."""
+
+    position: Lots
+    size: Lots
+
+
+@dataclass(eq=False)
+class NothingFilled(Refusal):
+    """An immediate order found nothing at its price."""
+
+    market: MarketId
+    price: Ticks
+
+
+@dataclass(eq=False)
+class NoPrice(Refusal):
+    """The market has no accepted price yet (P1)."""
+
+    market: MarketId
+
+
+@dataclass(eq=False)
+class NotReporter(Refusal):
+    """Only a reporter of the genesis set may report prices (P1)."""
+
+    account: Address
+
+
+@dataclass(eq=False)
+class UnknownFunction(Refusal):
+    """No function of the contract has this selector."""
+
+    selector: bytes
+
+
+@dataclass(eq=False)
+class MalformedCalldata(Refusal):
+    """The arguments do not decode as the function's ABI says."""
+
+    selector: bytes
+
+
+@dataclass(eq=False)
+class ValueNotAccepted(Refusal):
+    """System contracts take no native coin."""
+
+    value: int
+
+
+@dataclass(eq=False)
+class TransferToSystemContract(Refusal):
+    """A direct token transfer to a system address would strand the tokens; use deposit."""
+
+    account: Address
+
+
+@dataclass(eq=False)
+class FaucetLimitExceeded(Refusal):
+    """The devnet faucet gives each account so much in all."""
+
+    amount: Quote
+    available: Quote
+
+
+@dataclass(eq=False)
+class ERC20InsufficientBalance(Refusal):
+    """EIP-6093."""
+
+    sender: Address
+    balance: Quote
+    needed: Quote
+
+
+@dataclass(eq=False)
+class ERC20InsufficientAllowance(Refusal):
+    """EIP-6093."""
+
+    spender: Address
+    allowance: int
+    needed: Quote
+
+
+@dataclass(eq=False)
+class ERC20InvalidReceiver(Refusal):
+    """EIP-6093."""
+
+    receiver: Address
+
+
+@dataclass(eq=False)
+class ERC2612ExpiredSignature(Refusal):
+    """The permit's deadline (in seconds) has passed."""
+
+    deadline: int
+
+
+@dataclass(eq=False)
+class ERC2612InvalidSigner(Refusal):
+    """The permit was signed by somebody else."""
+
+    signer: Address
+    owner: Address

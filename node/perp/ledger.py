@@ -1,0 +1,115 @@
+"""What the rules read and write. The chain implements it over the store, tests with dicts.
+
+Records are immutable; a change is `table.set(key, record._replace(...))`. What a table holds is
+consensus state. `book`, `holders` and the like are derived from it and always agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from node.units import Address, Height, MarketId, TimeMs
+
+if TYPE_CHECKING:
+    from node.perp.account import Account, Position
+    from node.perp.book import Book
+    from node.perp.events import Event
+    from node.perp.funding import Funding
+    from node.perp.market import Market
+    from node.perp.modes import ChainStatus, MarketStatus
+    from node.perp.oracle import Oracle, Report
+    from node.perp.parameters import ChainParams, MarketParams
+
+K = TypeVar("K", contravariant=True)
+R = TypeVar("R")
+
+
+class Table(Protocol[K, R]):
+    """One kind of record by key."""
+
+    def get(self, key: K, /) -> R | None:
+        """Return the record, None if absent."""
+
+    def set(self, key: K, record: R, /) -> None:
+        """Write the record."""
+
+    def delete(self, key: K, /) -> None:
+        """Remove the record; no-op if absent."""
+
+
+class Ledger(Protocol):
+    """The perp state as of a moment within a block."""
+
+    @property
+    def height(self) -> Height:
+        """The number of the block being executed."""
+
+    @property
+    def time_ms(self) -> TimeMs:
+        """Its time."""
+
+    @property
+    def parent_time_ms(self) -> TimeMs:
+        """Its parent's time."""
+
+    @property
+    def params(self) -> ChainParams:
+        """The chain's parameters."""
+
+    @property
+    def market_ids(self) -> Sequence[MarketId]:
+        """All markets, ascending."""
+
+    def market_params(self, market: MarketId) -> MarketParams:
+        """Return the market's parameters; KeyError if there is no such market."""
+
+    @property
+    def status(self) -> ChainStatus:
+        """The chain's mode and gates."""
+
+    def set_status(self, status: ChainStatus, /) -> None:
+        """Write the chain's mode and gates."""
+
+    @property
+    def accounts(self) -> Table[Address, Account]:
+        """Margin accounts, system accounts and funding pools included."""
+
+    @property
+    def positions(self) -> Table[tuple[Address, MarketId], Position]:
+        """Open positions: deleted when flat."""
+
+    @property
+    def markets(self) -> Table[MarketId, Market]:
+        """Counters; present for every market."""
+
+    @property
+    def statuses(self) -> Table[MarketId, MarketStatus]:
+        """Modes; present for every market."""
+
+    @property
+    def oracles(self) -> Table[MarketId, Oracle]:
+        """Accepted prices; present for every market."""
+
+    @property
+    def fundings(self) -> Table[MarketId, Funding]:
+        """Funding; present for every market."""
+
+    @property
+    def reports(self) -> Table[tuple[MarketId, Address], Report]:
+        """Each reporter's latest report."""
+
+    def book(self, market: MarketId) -> Book:
+        """Return the market's open orders and triggers, to read and to change."""
+
+    def holders(self) -> Sequence[Address]:
+        """Return every account with an open position, ascending (derived)."""
+
+    def emit(self, event: Event, /) -> None:
+        """Record what happened, in order."""
+
+    def checkpoint(self) -> int:
+        """Return a mark of all state and events so far."""
+
+    def revert(self, checkpoint: int, /) -> None:
+        """Undo everything since the mark."""

@@ -1,0 +1,13 @@
+"""A market's counters (RULES O8, I2)."""
+
+from typing import NamedTuple
+
+from node.units import Lots, OrderId
+
+
+class Market(NamedTuple):
+    """What every order of a market may change; key: market."""
+
+    next_order_id: OrderId
+    open_interest: Lots
+    """Σ of all long sizes = Σ of all short sizes (I2)."""
