@@ -2,15 +2,53 @@
 
 The front (`rpc`) speaks HTTP and JSON; the core owns the database, the mempool and sealing. Here
 both share a process. Every argument and result is plain data, so that a Unix socket with
-MessagePack can stand in the middle without a change above or below it.
+MessagePack can stand in the middle without a change above or below it. What the head's caches
+answer is a plain method; what may wait for the disk or a processor is a coroutine.
 """
 
+from __future__ import annotations
+
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 from node.chain.block import Block, Receipt
-from node.chain.transaction import Transaction
-from node.units import Address, Hash32, Height, Wei
+from node.chain.blockchain import Blockchain, FoundLog, Head
+from node.chain.execution import execute
+from node.chain.ledger import StateLedger
+from node.chain.transaction import Transaction, decode_transaction
+from node.consensus.mempool import Mempool
+from node.consensus.sequencer import Sequencer
+from node.crypto import keccak256
+from node.errors import (
+    ContractCreation,
+    ExceedsBlockGasLimit,
+    FeeCapTooLow,
+    InsufficientFunds,
+    IntrinsicGasTooLow,
+    InvalidTransaction,
+    Refusal,
+)
+from node.perp.account import DEFICIT, VAULT, get_account
+from node.perp.view import (
+    AccountView,
+    BookView,
+    MarketView,
+    compute_account_view,
+    compute_book_view,
+    compute_market_views,
+)
+from node.state.proof import AccountProof, prove
+from node.state.store import EMPTY_ROOT
+from node.system.contracts import code_of
+from node.system.dispatch import encode_refusal
+from node.system.gas import intrinsic_gas
+from node.units import Address, Hash32, Height, MarketId, Wei
+
+T = TypeVar("T")
+
+READ_THREADS = 2
 
 
 class Located(NamedTuple):
@@ -61,27 +99,267 @@ class Heads(NamedTuple):
     finalized: Block
 
 
+class Status(NamedTuple):
+    """How the chain and this node are."""
+
+    phase: str
+    """"open" while blocks are sealed, "stopped" when an invariant refused one."""
+    reason: str
+    """Why sealing stopped; empty while it goes on."""
+    mode: int
+    """The chain's own mode (RULES, Modes)."""
+    fork_id: int
+    dev_epoch: int
+    latest: Height
+    safe: Height
+    finalized: Height
+    time_ms: int
+    waiting: int
+    """Transactions in the mempool."""
+    deficit: int
+    """The Deficit account's balance, in atoms; negative is owed (L6)."""
+    vault: int
+    """The LiquidatorVault's balance, in atoms."""
+
+
 Listener = Callable[[Block, Sequence[Receipt]], None]
 """Called in the core's thread with each block that became head."""
 
 
 class Core:
-    """PLACEHOLDER: the signatures that the front may rely on."""
+    """The one owner of database, mempool and sealing, as the front sees it."""
 
-    chain_id: int
-    genesis_hash: Hash32
-    base_fee: Wei
-    gas_limit: int
-    block_time_ms: int
+    def __init__(self, blockchain: Blockchain, mempool: Mempool, sequencer: Sequencer) -> None:
+        self._blockchain = blockchain
+        self._mempool = mempool
+        self._sequencer = sequencer
+        self._reads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="core-read")
+        self._submits = ThreadPoolExecutor(1, thread_name_prefix="core-submit")
+        genesis = blockchain.genesis
+        self.chain_id = genesis.chain_id
+        self.genesis_hash = blockchain.genesis_hash
+        self.base_fee = genesis.base_fee_wei
+        self.gas_limit = genesis.gas_limit
 
-    def heads(self) -> Heads: ...                                   # cached, immediate
-    def subscribe_heads(self, listener: Listener) -> None: ...
-    def subscribe_pending(self, listener: Callable[[Transaction], None]) -> None: ...
-    async def block_by_number(self, height: Height) -> Block | None: ...
-    async def block_by_hash(self, block_hash: Hash32) -> Block | None: ...
-    async def receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None: ...
-    async def transaction(self, tx_hash: Hash32) -> Located | None: ...
-    def pending_transaction(self, tx_hash: Hash32) -> Transaction | None: ...
-    def pending_nonce(self, address: Address) -> int: ...
-    async def submit(self, raws: Sequence[bytes]) -> Sequence[Hash32 | Exception]: ...
-    async def account(self, address: Address, block: Block) -> NativeAccount: ...
+    def close(self) -> None:
+        """End the threads; what they do now is finished first."""
+        self._submits.shutdown()
+        self._reads.shutdown()
+
+    # --- heads and subscriptions -----------------------------------------------------------------
+
+    def heads(self) -> Heads:
+        """Return the latest, safe and finalized blocks: without validators they are one."""
+        block = self._blockchain.head.block
+        return Heads(block, block, block)
+
+    def subscribe_heads(self, listener: Listener) -> None:
+        """Call `listener` in the core's thread with every new head."""
+
+        def tell(head: Head) -> None:
+            listener(head.block, head.receipts)
+
+        self._blockchain.on_head(tell)
+
+    def subscribe_pending(self, listener: Callable[[Transaction], None]) -> None:
+        """Call `listener` in the core's thread with every admitted transaction."""
+        self._mempool.on_admitted(listener)
+
+    def status(self) -> Status:
+        """Return how the chain and this node are."""
+        head = self._blockchain.head
+        ledger = self._blockchain.ledger_after(head.block)
+        failure = self._sequencer.failure
+        height = head.block.header.number
+        return Status(
+            phase="open" if failure is None else "stopped",
+            reason="" if failure is None else str(failure),
+            mode=ledger.status.mode,
+            fork_id=ledger.status.fork_id,
+            dev_epoch=ledger.status.dev_epoch,
+            latest=height,
+            safe=height,
+            finalized=height,
+            time_ms=head.block.extension.time_ms,
+            waiting=len(self._mempool),
+            deficit=get_account(ledger, DEFICIT).balance,
+            vault=get_account(ledger, VAULT).balance,
+        )
+
+    # --- blocks and transactions -----------------------------------------------------------------
+
+    async def block_by_number(self, height: Height) -> Block | None:
+        """Return the canonical block of a height."""
+        if height == self._blockchain.head.block.header.number:
+            return self._blockchain.head.block
+        return await self._read(self._blockchain.block_at, height)
+
+    async def block_by_hash(self, block_hash: Hash32) -> Block | None:
+        """Return a block on whatever branch."""
+        return await self._read(self._blockchain.store.load_block, block_hash)
+
+    async def receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
+        """Return a block's receipts."""
+        return await self._read(self._blockchain.store.load_receipts, block_hash)
+
+    async def transaction(self, tx_hash: Hash32) -> Located | None:
+        """Return a transaction of the chain, None if it waits or never was."""
+        return await self._read(self._locate, tx_hash)
+
+    def pending_transaction(self, tx_hash: Hash32) -> Transaction | None:
+        """Return a transaction that waits."""
+        return self._mempool.get(tx_hash)
+
+    def pending_nonce(self, address: Address) -> int:
+        """Return the nonce after all that could be in the next block."""
+        return self._mempool.pending_nonce(address)
+
+    async def submit(self, raws: Sequence[bytes]) -> Sequence[Hash32 | InvalidTransaction]:
+        """Admit raw transactions, in order; each gets its hash or the reason why not."""
+        return await self._in(self._submits, self._submit, raws)
+
+    async def logs(
+        self,
+        first: Height,
+        last: Height,
+        addresses: Sequence[Address],
+        topics: Sequence[Sequence[Hash32]],
+        limit: int,
+    ) -> Sequence[FoundLog]:
+        """Return logs of canonical blocks that match, oldest first, at most limit + 1."""
+        return await self._read(self._find_logs, first, last, addresses, topics, limit)
+
+    async def block_logs(
+        self, block: Block, addresses: Sequence[Address], topics: Sequence[Sequence[Hash32]]
+    ) -> Sequence[FoundLog]:
+        """Return a block's logs that match."""
+        return await self._read(
+            lambda: list(self._blockchain.match_logs(block, addresses, topics))
+        )
+
+    # --- state -----------------------------------------------------------------------------------
+
+    async def account(self, address: Address, block: Block) -> NativeAccount:
+        """Return a native account; MissingState if the block's state is not kept."""
+        return await self._read(self._account, address, block)
+
+    async def storage_digest(self, address: Address, key: bytes, block: Block) -> Hash32:
+        """Return keccak256 of the record under a key, zero if absent."""
+
+        def digest() -> Hash32:
+            record = self._blockchain.state_at(block).get_record(address, key)
+            return Hash32(bytes(32)) if record is None else keccak256(record)
+
+        return await self._read(digest)
+
+    async def proof(self, address: Address, keys: Sequence[bytes], block: Block) -> AccountProof:
+        """Return the Merkle proof of an account and of some of its records."""
+        return await self._read(
+            lambda: prove(self._blockchain.proof_state(block), address, keys)
+        )
+
+    async def call(self, request: CallRequest, block: Block) -> CallResult:
+        """Run a call on a throw-away ledger; raise InvalidTransaction if it can't be sent."""
+        return await self._read(self._call, request, block)
+
+    async def market_views(self, block: Block) -> Sequence[MarketView]:
+        """Return all markets as of a block."""
+        return await self._view(block, compute_market_views)
+
+    async def account_view(self, address: Address, block: Block) -> AccountView:
+        """Return a margin account as of a block."""
+        return await self._view(block, lambda ledger: compute_account_view(ledger, address))
+
+    async def book_view(self, market: MarketId, depth: int, block: Block) -> BookView:
+        """Return a market's book as of a block, `depth` levels a side."""
+        return await self._view(block, lambda ledger: compute_book_view(ledger, market, depth))
+
+    # --- within the core -------------------------------------------------------------------------
+
+    async def _read(self, function: Callable[..., T], *arguments: object) -> T:
+        return await self._in(self._reads, function, *arguments)
+
+    async def _in(
+        self, threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: object
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+
+    async def _view(self, block: Block, compute: Callable[[StateLedger], T]) -> T:
+        return await self._read(lambda: compute(self._blockchain.ledger_after(block)))
+
+    def _submit(self, raws: Sequence[bytes]) -> list[Hash32 | InvalidTransaction]:
+        results: list[Hash32 | InvalidTransaction] = []
+        for raw in raws:
+            try:
+                tx = decode_transaction(raw)
+                self._mempool.add(tx)
+                results.append(tx.hash)
+            except InvalidTransaction as refusal:
+                results.append(refusal)
+        return results
+
+    def _locate(self, tx_hash: Hash32) -> Located | None:
+        place = self._blockchain.store.load_place(tx_hash)
+        if place is None:
+            return None
+        block = self._blockchain.store.load_block(place.block_hash)
+        receipts = self._blockchain.store.load_receipts(place.block_hash)
+        assert block is not None, "a place is written with its block"
+        assert receipts is not None, "receipts are written with their block"
+        return Located(block, place.index, receipts[place.index])
+
+    def _find_logs(
+        self,
+        first: Height,
+        last: Height,
+        addresses: Sequence[Address],
+        topics: Sequence[Sequence[Hash32]],
+        limit: int,
+    ) -> list[FoundLog]:
+        found: list[FoundLog] = []
+        for each in self._blockchain.find_logs(first, last, addresses, topics):
+            found.append(each)
+            if len(found) > limit:
+                break
+        return found
+
+    def _account(self, address: Address, block: Block) -> NativeAccount:
+        leaf = self._blockchain.state_at(block).get_account(address)
+        floor = block.extension.fork_id << 32
+        if leaf is None:
+            return NativeAccount(floor, Wei(0), b"", EMPTY_ROOT, keccak256(b""))
+        return NativeAccount(
+            max(leaf.nonce, floor),
+            Wei(leaf.balance),
+            code_of(address),
+            leaf.storage_root,
+            leaf.code_hash,
+        )
+
+    def _call(self, request: CallRequest, block: Block) -> CallResult:
+        if request.to is None:
+            raise ContractCreation()
+        ledger = self._blockchain.ledger_after(block)
+        gas = intrinsic_gas(request.to, request.data, ())
+        self._check_call(request, gas, ledger)
+        checkpoint = ledger.checkpoint()
+        try:
+            output = execute(ledger, request.sender, request.to, request.value, request.data)
+        except Refusal as refusal:
+            ledger.revert(checkpoint)
+            return CallResult(True, encode_refusal(refusal), gas)
+        return CallResult(False, output, gas)
+
+    def _check_call(self, request: CallRequest, gas: int, ledger: StateLedger) -> None:
+        """Raise what a transaction of this request would be refused for."""
+        gas_limit = gas if request.gas_limit is None else request.gas_limit
+        if gas_limit > self.gas_limit:
+            raise ExceedsBlockGasLimit(gas_limit, self.gas_limit)
+        if gas_limit < gas:
+            raise IntrinsicGasTooLow(gas_limit, gas)
+        if request.max_fee and request.max_fee < self.base_fee:
+            raise FeeCapTooLow(request.max_fee, self.base_fee)
+        cost = request.value + gas_limit * request.max_fee
+        balance = ledger.get_native(request.sender).balance
+        if cost > balance:
+            raise InsufficientFunds(request.sender, balance, cost)

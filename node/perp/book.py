@@ -3,16 +3,25 @@
 Derived: every order is a record in state, and a book is rebuilt from the records of its market.
 A block works on a `fork` of its parent's book, so a head's book never changes under a reader; a
 transaction that fails is undone through the ledger's journal.
+
+A fork shares everything with its parent. Its first change copies the outer containers (dicts and
+lists of references, one memory copy each); a price level or an owner's lists are copied when they
+first change. The cost of a change depends on the length of one level and one owner's list (both
+moved in memory, not walked), not on the number of orders in the book.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from node.perp.order import Order, Trigger
+from node.perp.order import Order, Trigger, TriggerKind
 from node.units import Address, Lots, OrderId, Quote, Ticks
 
 Journal = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 """Undo steps, newest last: each a function and its arguments."""
+
+PriceTime = tuple[Ticks, OrderId]
 
 
 class Exposure(NamedTuple):
@@ -30,77 +39,393 @@ class Exposure(NamedTuple):
     """0 without sells."""
 
 
+NO_EXPOSURE = Exposure(Lots(0), Lots(0), Quote(0), Ticks(0), Ticks(0))
+
+
 class Book:
-    """The open orders and waiting triggers of one market."""
+    """The open orders and waiting triggers of one market.
+
+    The views that it returns are live: whoever changes the book while walking one takes a list.
+    """
 
     changed_orders: set[OrderId]
-    """Ids written or removed since the fork: what a commit must look at."""
+    """Ids written or removed since the fork: what a commit must look at; undone ones too."""
     changed_triggers: set[OrderId]
 
-    def __init__(self, journal: Journal) -> None: ...
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.changed_orders = set()
+        self.changed_triggers = set()
+        self._orders: dict[OrderId, Order] = {}
+        self._bids = _Side({}, [])
+        self._asks = _Side({}, [])
+        self._owners: dict[Address, _Owned] = {}
+        self._own_owners: set[Address] = set()
+        self._triggers: dict[OrderId, Trigger] = {}
+        self._fired: list[OrderId] = []
+        self._fires_above: list[PriceTime] = []
+        self._fires_below: list[PriceTime] = []
+        self._is_shared = False
 
     def fork(self, journal: Journal) -> "Book":
-        """Return a child to work on; from then on this book must not change."""
-        raise NotImplementedError
+        """Return a child to work on; neither sees the other's later changes."""
+        child = Book(journal)
+        child._share(self)
+        self._is_shared = True
+        self._own_owners = set()
+        self._bids = _Side(self._bids.levels, self._bids.prices)
+        self._asks = _Side(self._asks.levels, self._asks.prices)
+        return child
 
     @property
     def orders(self) -> Mapping[OrderId, Order]:
         """All resting orders."""
-        raise NotImplementedError
+        return MappingProxyType(self._orders)
 
     @property
     def triggers(self) -> Mapping[OrderId, Trigger]:
         """All triggers, fired ones included."""
-        raise NotImplementedError
+        return MappingProxyType(self._triggers)
+
+    # --- changes ---------------------------------------------------------------------------------
 
     def put_order(self, order: Order) -> None:
         """Insert an order, or replace the one of its id (same owner, side and price)."""
-        raise NotImplementedError
+        if self._is_shared:
+            self._unshare()
+        old = self._orders.get(order.id)
+        if old is None:
+            self._insert_order(order)
+            self._journal.append((self._delete_order, (order,)))
+        else:
+            self._replace_order(old, order)
+            self._journal.append((self._replace_order, (order, old)))
+        self.changed_orders.add(order.id)
 
     def remove_order(self, order_id: OrderId) -> Order:
         """Remove an order that is there."""
-        raise NotImplementedError
+        if self._is_shared:
+            self._unshare()
+        order = self._orders[order_id]
+        self._delete_order(order)
+        self._journal.append((self._insert_order, (order,)))
+        self.changed_orders.add(order_id)
+        return order
 
     def put_trigger(self, trigger: Trigger) -> None:
         """Insert a trigger, or replace the one of its id."""
-        raise NotImplementedError
+        if self._is_shared:
+            self._unshare()
+        old = self._triggers.get(trigger.id)
+        if old is not None:
+            self._delete_trigger(old)
+            self._journal.append((self._insert_trigger, (old,)))
+        self._insert_trigger(trigger)
+        self._journal.append((self._delete_trigger, (trigger,)))
+        self.changed_triggers.add(trigger.id)
 
     def remove_trigger(self, trigger_id: OrderId) -> Trigger:
         """Remove a trigger that is there."""
-        raise NotImplementedError
+        if self._is_shared:
+            self._unshare()
+        trigger = self._triggers[trigger_id]
+        self._delete_trigger(trigger)
+        self._journal.append((self._insert_trigger, (trigger,)))
+        self.changed_triggers.add(trigger_id)
+        return trigger
+
+    # --- by price and time -----------------------------------------------------------------------
 
     def best_bid(self) -> Order | None:
         """Return the first buy by price, then time."""
-        raise NotImplementedError
+        prices, levels = self._bids.prices, self._bids.levels
+        return self._orders[levels[prices[-1]][0]] if prices else None
 
     def best_ask(self) -> Order | None:
         """Return the first sell by price, then time."""
-        raise NotImplementedError
+        prices, levels = self._asks.prices, self._asks.levels
+        return self._orders[levels[prices[0]][0]] if prices else None
 
     def bids(self) -> Iterator[Order]:
         """Yield buys, highest price first, then by time."""
-        raise NotImplementedError
+        for price in reversed(self._bids.prices):
+            for order_id in self._bids.levels[price]:
+                yield self._orders[order_id]
 
     def asks(self) -> Iterator[Order]:
         """Yield sells, lowest price first, then by time."""
-        raise NotImplementedError
+        for price in self._asks.prices:
+            for order_id in self._asks.levels[price]:
+                yield self._orders[order_id]
+
+    # --- by owner --------------------------------------------------------------------------------
+
+    def has_owner(self, owner: Address) -> bool:
+        """Tell whether the account has an order or a trigger here."""
+        return owner in self._owners
 
     def orders_of(self, owner: Address) -> Sequence[Order]:
         """Return an account's resting orders by id."""
-        raise NotImplementedError
+        owned = self._owners.get(owner)
+        return [self._orders[order_id] for order_id in owned.orders] if owned else ()
+
+    def reduce_only_of(self, owner: Address) -> Sequence[Order]:
+        """Return an account's resting reduce-only orders by id."""
+        owned = self._owners.get(owner)
+        return [self._orders[order_id] for order_id in owned.reduce_only] if owned else ()
 
     def triggers_of(self, owner: Address) -> Sequence[Trigger]:
         """Return an account's triggers by id."""
-        raise NotImplementedError
+        owned = self._owners.get(owner)
+        return [self._triggers[trigger_id] for trigger_id in owned.triggers] if owned else ()
 
     def exposure_of(self, owner: Address) -> Exposure:
         """Return what G2 reserves for, without walking the account's orders."""
-        raise NotImplementedError
+        owned = self._owners.get(owner)
+        if owned is None:
+            return NO_EXPOSURE
+        return Exposure(
+            owned.buys,
+            owned.sells,
+            owned.value,
+            owned.buy_keys[-1][0] if owned.buy_keys else Ticks(0),
+            owned.sell_keys[0][0] if owned.sell_keys else Ticks(0),
+        )
+
+    def orders_through(self, owner: Address, mark: Ticks) -> Sequence[Order]:
+        """Return what `exposure_of` counts and is priced through the mark: a loss if filled (G2).
+
+        Buys above the mark and sells below it, without walking the others.
+        """
+        owned = self._owners.get(owner)
+        if owned is None:
+            return ()
+        buys_from = bisect_left(owned.buy_keys, (Ticks(mark + 1), OrderId(0)))
+        sells_to = bisect_left(owned.sell_keys, (mark, OrderId(0)))
+        keys = owned.buy_keys[buys_from:] + owned.sell_keys[:sells_to]
+        return [self._orders[order_id] for _, order_id in keys]
+
+    # --- triggers --------------------------------------------------------------------------------
 
     def fired_triggers(self) -> Sequence[Trigger]:
         """Return triggers with fired_mark > 0, by id."""
-        raise NotImplementedError
+        return [self._triggers[trigger_id] for trigger_id in self._fired]
 
     def triggers_at(self, mark: Ticks) -> Sequence[Trigger]:
         """Return waiting triggers that this mark fires, inclusive, by id (O5)."""
-        raise NotImplementedError
+        above = bisect_left(self._fires_above, (Ticks(mark + 1), OrderId(0)))
+        below = bisect_left(self._fires_below, (mark, OrderId(0)))
+        keys = self._fires_above[:above] + self._fires_below[below:]
+        return [self._triggers[trigger_id] for trigger_id in sorted(key[1] for key in keys)]
+
+    # --- sharing ---------------------------------------------------------------------------------
+
+    def _share(self, parent: "Book") -> None:
+        self._orders = parent._orders
+        self._bids = _Side(parent._bids.levels, parent._bids.prices)
+        self._asks = _Side(parent._asks.levels, parent._asks.prices)
+        self._owners = parent._owners
+        self._triggers = parent._triggers
+        self._fired = parent._fired
+        self._fires_above = parent._fires_above
+        self._fires_below = parent._fires_below
+        self._is_shared = True
+
+    def _unshare(self) -> None:
+        self._orders = self._orders.copy()
+        self._bids = _Side(self._bids.levels.copy(), self._bids.prices.copy())
+        self._asks = _Side(self._asks.levels.copy(), self._asks.prices.copy())
+        self._owners = self._owners.copy()
+        self._triggers = self._triggers.copy()
+        self._fired = self._fired.copy()
+        self._fires_above = self._fires_above.copy()
+        self._fires_below = self._fires_below.copy()
+        self._is_shared = False
+
+    def _own(self, owner: Address) -> "_Owned":
+        """Return the owner's lists to change: new, or copied at the first change."""
+        owned = self._owners.get(owner)
+        if owned is None:
+            owned = self._owners[owner] = _Owned()
+            self._own_owners.add(owner)
+        elif owner not in self._own_owners:
+            owned = self._owners[owner] = owned.copy()
+            self._own_owners.add(owner)
+        return owned
+
+    # --- a change, and its undoing ---------------------------------------------------------------
+
+    def _insert_order(self, order: Order) -> None:
+        order_id, owner, size, price, reduce_only, _ = order
+        self._orders[order_id] = order
+        (self._bids if size > 0 else self._asks).insert(price, order_id)
+        owned = self._own(owner)
+        _insert(owned.orders, order_id)
+        if reduce_only:
+            _insert(owned.reduce_only, order_id)
+        elif size > 0:
+            _insert(owned.buy_keys, (price, order_id))
+            owned.buys = Lots(owned.buys + size)
+            owned.value = Quote(owned.value + size * price)
+        else:
+            _insert(owned.sell_keys, (price, order_id))
+            owned.sells = Lots(owned.sells - size)
+            owned.value = Quote(owned.value - size * price)
+
+    def _delete_order(self, order: Order) -> None:
+        order_id, owner, size, price, reduce_only, _ = order
+        del self._orders[order_id]
+        (self._bids if size > 0 else self._asks).delete(price, order_id)
+        owned = self._own(owner)
+        _delete(owned.orders, order_id)
+        if reduce_only:
+            _delete(owned.reduce_only, order_id)
+        elif size > 0:
+            _delete(owned.buy_keys, (price, order_id))
+            owned.buys = Lots(owned.buys - size)
+            owned.value = Quote(owned.value - size * price)
+        else:
+            _delete(owned.sell_keys, (price, order_id))
+            owned.sells = Lots(owned.sells + size)
+            owned.value = Quote(owned.value + size * price)
+        if owned.is_empty():
+            del self._owners[owner]
+
+    def _replace_order(self, old: Order, new: Order) -> None:
+        """Change what remains; the place in the queue and in the owner's lists stays."""
+        assert old.owner == new.owner, "an order never changes its owner"
+        assert old.price == new.price, "an order never changes its price"
+        assert (old.size > 0) == (new.size > 0), "an order never changes its side"
+        assert old.reduce_only == new.reduce_only, "an order never changes its kind"
+        self._orders[new.id] = new
+        if not new.reduce_only:
+            owned = self._own(new.owner)
+            change = new.size - old.size
+            if new.size > 0:
+                owned.buys = Lots(owned.buys + change)
+                owned.value = Quote(owned.value + change * new.price)
+            else:
+                owned.sells = Lots(owned.sells - change)
+                owned.value = Quote(owned.value - change * new.price)
+
+    def _insert_trigger(self, trigger: Trigger) -> None:
+        self._triggers[trigger.id] = trigger
+        _insert(self._own(trigger.owner).triggers, trigger.id)
+        if trigger.fired_mark:
+            _insert(self._fired, trigger.id)
+        else:
+            _insert(self._waiting(trigger), (trigger.trigger_price, trigger.id))
+
+    def _delete_trigger(self, trigger: Trigger) -> None:
+        del self._triggers[trigger.id]
+        owned = self._own(trigger.owner)
+        _delete(owned.triggers, trigger.id)
+        if owned.is_empty():
+            del self._owners[trigger.owner]
+        if trigger.fired_mark:
+            _delete(self._fired, trigger.id)
+        else:
+            _delete(self._waiting(trigger), (trigger.trigger_price, trigger.id))
+
+    def _waiting(self, trigger: Trigger) -> list[PriceTime]:
+        """Return the list of its direction: a mark at or above its price fires it, or below (O5).
+
+        A stop-loss that buys and a take-profit that sells fire above.
+        """
+        fires_above = (trigger.size > 0) == (trigger.kind == TriggerKind.STOP_LOSS)
+        return self._fires_above if fires_above else self._fires_below
+
+
+class _Side:
+    """One side's price levels: ids by time under each price."""
+
+    __slots__ = ("levels", "own_levels", "prices")
+
+    def __init__(self, levels: dict[Ticks, list[OrderId]], prices: list[Ticks]) -> None:
+        self.levels = levels
+        self.prices = prices
+        """Ascending."""
+        self.own_levels: set[Ticks] = set()
+        """Which levels are not shared with another book."""
+
+    def insert(self, price: Ticks, order_id: OrderId) -> None:
+        level = self.levels.get(price)
+        if level is None:
+            self.levels[price] = [order_id]
+            self.own_levels.add(price)
+            _insert(self.prices, price)
+        else:
+            if price not in self.own_levels:
+                level = self._own(price, level)
+            _insert(level, order_id)
+
+    def delete(self, price: Ticks, order_id: OrderId) -> None:
+        level = self.levels[price]
+        if len(level) == 1:
+            del self.levels[price]
+            _delete(self.prices, price)
+        else:
+            if price not in self.own_levels:
+                level = self._own(price, level)
+            _delete(level, order_id)
+
+    def _own(self, price: Ticks, level: list[OrderId]) -> list[OrderId]:
+        own = self.levels[price] = level.copy()
+        self.own_levels.add(price)
+        return own
+
+
+class _Owned:
+    """What one account has in a book; every list ascends."""
+
+    __slots__ = (
+        "buy_keys",
+        "buys",
+        "orders",
+        "reduce_only",
+        "sell_keys",
+        "sells",
+        "triggers",
+        "value",
+    )
+
+    def __init__(self) -> None:
+        self.orders: list[OrderId] = []
+        self.reduce_only: list[OrderId] = []
+        self.triggers: list[OrderId] = []
+        self.buy_keys: list[PriceTime] = []
+        """Of orders that are not reduce-only, like the four that follow."""
+        self.sell_keys: list[PriceTime] = []
+        self.buys = Lots(0)
+        self.sells = Lots(0)
+        self.value = Quote(0)
+
+    def copy(self) -> "_Owned":
+        other = _Owned()
+        other.orders = self.orders.copy()
+        other.reduce_only = self.reduce_only.copy()
+        other.triggers = self.triggers.copy()
+        other.buy_keys = self.buy_keys.copy()
+        other.sell_keys = self.sell_keys.copy()
+        other.buys = self.buys
+        other.sells = self.sells
+        other.value = self.value
+        return other
+
+    def is_empty(self) -> bool:
+        return not self.orders and not self.triggers
+
+
+def _insert(ascending: list[Any], item: Any) -> None:
+    """Insert an item that is not there; usually it is the largest."""
+    if not ascending or item > ascending[-1]:
+        ascending.append(item)
+    else:
+        insort(ascending, item)
+
+
+def _delete(ascending: list[Any], item: Any) -> None:
+    """Delete an item that is there."""
+    index = bisect_left(ascending, item)
+    assert ascending[index] == item, f"{item} is not in the list"
+    del ascending[index]

@@ -8,8 +8,8 @@ dispute will say. The ABI event of the same name (contracts/interfaces) has the 
 from typing import Annotated, NamedTuple
 
 from node.encoding import BIG
-from node.perp.modes import Mode, ModeReason
 from node.perp.order import CancelReason, TimeInForce, TriggerKind
+from node.perp.status import Mode, ModeReason
 from node.units import (
     Address,
     DurationMs,
@@ -46,7 +46,7 @@ class FundingAccrued(NamedTuple):
 
     market: MarketId
     index_before: Annotated[FundingIndex, BIG]
-    index: Annotated[FundingIndex, BIG]
+    index: Annotated[FundingIndex, BIG]  # type: ignore[assignment]  # hides tuple.index
     rate_ppb: RatePpb
     elapsed_ms: DurationMs
 
@@ -66,7 +66,7 @@ class FundingSettled(NamedTuple):
     market: MarketId
     account: Address
     cash: Annotated[Quote, BIG]
-    index: Annotated[FundingIndex, BIG]
+    index: Annotated[FundingIndex, BIG]  # type: ignore[assignment]  # hides tuple.index
 
 
 class OrderFilled(NamedTuple):

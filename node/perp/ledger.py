@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from node.perp.events import Event
     from node.perp.funding import Funding
     from node.perp.market import Market
-    from node.perp.modes import ChainStatus, MarketStatus
+    from node.perp.status import ChainStatus, MarketStatus
     from node.perp.oracle import Oracle, Report
     from node.perp.parameters import ChainParams, MarketParams
 

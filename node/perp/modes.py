@@ -1,56 +1,237 @@
-"""When a market or the chain is open for what (RULES, Modes and X1 to X4)."""
+"""How modes change by themselves: alarms close, time and quorums reopen (RULES X2, X4).
 
-from enum import IntEnum
-from typing import NamedTuple
+Three alarms close, at once and first in the block: a gap between blocks closes the chain and every
+market, STALE and JUMP close their market. The way back to OPEN is slow, one step at the end of a
+block, in force from the next, and every alarm begins it anew:
 
-from node.units import DurationMs, Height, TimeMs
+    CANCEL_ONLY  → POST_ONLY   after confirm_ms and 3 blocks with a fresh quorum of reports
+                               observed after the last gap
+    POST_ONLY    → OPEN        after reopen_ms and 5 blocks, and once both impact prices exist if
+                               the genesis asks for a book, at the latest after book_wait_ms
+
+The chain has no prices of its own: it goes to POST_ONLY with the first market that may, and to OPEN
+after reopen_ms and 5 blocks without a gap; STALE and JUMP are the matter of their market. So the
+chain is never what keeps a market with working prices waiting. HALTED is left by governance alone.
+"""
+
+from node.perp.events import ModeChanged
+from node.perp.funding import get_impact_prices, reset_funding
+from node.perp.ledger import Ledger
+from node.perp.oracle import get_fresh_reports, get_oracle
+from node.perp.order import CancelReason
+from node.perp.status import (
+    CHAIN,
+    ChainStatus,
+    MarketStatus,
+    Mode,
+    ModeReason,
+    PostOnlyLimits,
+    compute_post_only_limits,
+    get_mode,
+    get_status,
+    is_in_grace,
+    require_mode,
+)
+from node.units import DurationMs, Height, MarketId, TimeMs
+
+__all__ = [
+    "CHAIN",
+    "ChainStatus",
+    "MarketStatus",
+    "Mode",
+    "ModeReason",
+    "PostOnlyLimits",
+    "compute_post_only_limits",
+    "get_mode",
+    "get_status",
+    "initial_chain_status",
+    "initial_market_status",
+    "is_in_grace",
+    "process_alarms",
+    "process_gap",
+    "process_post_only_limits",
+    "process_reopening",
+    "require_mode",
+]
+
+CONFIRM_BLOCKS_MIN = 3
+"""Blocks with a fresh quorum before POST_ONLY (X2)."""
+REOPEN_BLOCKS_MIN = 5
+"""Blocks of POST_ONLY before OPEN (X2)."""
 
 
-class Mode(IntEnum):
-    """The larger, the stricter; of market and chain the stricter wins."""
-
-    OPEN = 0
-    POST_ONLY = 1
-    CANCEL_ONLY = 2
-    HALTED = 3
-
-
-class ModeReason(IntEnum):
-    """Why a mode changed; the codes are the ABI's."""
-
-    GAP = 0
-    STALE = 1
-    JUMP = 2
-    REOPENING = 3
-    GOVERNANCE = 4
-    GENESIS = 5
+def initial_chain_status(time_ms: TimeMs) -> ChainStatus:
+    """Return the chain's status at genesis: CANCEL_ONLY, withdrawals not gated (X2)."""
+    return ChainStatus(
+        mode=Mode.CANCEL_ONLY,
+        since_ms=time_ms,
+        since_height=Height(0),
+        gap_end_ms=time_ms,
+        withdrawals_from_ms=time_ms,
+        fork_id=0,
+        dev_epoch=0,
+    )
 
 
-class MarketStatus(NamedTuple):
-    """A market's mode and its way back to OPEN; key: market."""
-
-    mode: Mode
-    since_ms: TimeMs
-    """Block time of entering the mode; in grace until since_ms + grace_ms while OPEN (X4)."""
-    since_height: Height
-    quorum_ms: DurationMs
-    """For how long, up to this block, a fresh quorum has lasted without an alarm (X2)."""
-    quorum_blocks: int
-    """For how many blocks (X2)."""
+def initial_market_status(time_ms: TimeMs) -> MarketStatus:
+    """Return a market's status at genesis: CANCEL_ONLY, no quorum yet (X2)."""
+    return MarketStatus(
+        mode=Mode.CANCEL_ONLY,
+        since_ms=time_ms,
+        since_height=Height(0),
+        quorum_ms=DurationMs(0),
+        quorum_blocks=0,
+    )
 
 
-class ChainStatus(NamedTuple):
-    """The whole chain's mode and gates; one record."""
+# --- toward stricter ------------------------------------------------------------------------------
 
-    mode: Mode
-    since_ms: TimeMs
-    since_height: Height
-    gap_end_ms: TimeMs
-    """Reports observed before this time don't count toward reopening: the first block after the
-    last gap (X2)."""
-    withdrawals_from_ms: TimeMs
-    """Withdrawals are closed before this block time (M3)."""
-    fork_id: int
-    """0 at genesis; the nonce floor is fork_id · 2^32 (RECOVERY, fork step 2)."""
-    dev_epoch: int
-    """Counts development reverts (DESIGN section 9)."""
+
+def process_gap(ledger: Ledger) -> None:
+    """Close the chain and every market after a gap, withdrawals too after a long one (X2, M3).
+
+    Block 1 has no gap: genesis may be old.
+    """
+    gap = ledger.time_ms - ledger.parent_time_ms
+    if gap <= ledger.params.gap_ms_max or ledger.height <= 1:
+        return
+    status = ledger.status._replace(gap_end_ms=ledger.time_ms)
+    if gap > ledger.params.withdrawal_gap_ms:
+        status = compute_gated(status, ledger)
+    ledger.set_status(status)
+    if status.mode < Mode.CANCEL_ONLY:
+        _set_chain_mode(ledger, Mode.CANCEL_ONLY, ModeReason.GAP)
+    for market in ledger.market_ids:
+        _close_market(ledger, market, ModeReason.GAP)
+
+
+def process_alarms(ledger: Ledger) -> None:
+    """Close every market whose price is STALE or waits as a JUMP (P1, P2, X2)."""
+    for market in ledger.market_ids:
+        oracle = get_oracle(ledger, market)
+        if oracle.stale:
+            _close_market(ledger, market, ModeReason.STALE)
+        elif oracle.jump:
+            _close_market(ledger, market, ModeReason.JUMP)
+
+
+def compute_gated(status: ChainStatus, ledger: Ledger) -> ChainStatus:
+    """Return the status with withdrawals closed for withdrawal_gate_ms from this block (M3)."""
+    until = TimeMs(ledger.time_ms + ledger.params.withdrawal_gate_ms)
+    return status._replace(withdrawals_from_ms=max(status.withdrawals_from_ms, until))
+
+
+def _close_market(ledger: Ledger, market: MarketId, reason: ModeReason) -> None:
+    """Step back to CANCEL_ONLY, or begin the way out of it anew."""
+    status = get_status(ledger, market)
+    if status.mode < Mode.CANCEL_ONLY:
+        if status.mode == Mode.OPEN:
+            reset_funding(ledger, market)
+        _set_market_mode(ledger, market, Mode.CANCEL_ONLY, reason)
+    elif status.quorum_blocks > 0:
+        ledger.statuses.set(market, status._replace(quorum_ms=DurationMs(0), quorum_blocks=0))
+
+
+# --- toward OPEN ----------------------------------------------------------------------------------
+
+
+def process_reopening(ledger: Ledger) -> None:
+    """Count quorums and step chain and markets toward OPEN, from the next block on (X2).
+
+    Nothing steps while the chain is HALTED; a HALTED market stays.
+    """
+    chain = ledger.status
+    if chain.mode == Mode.HALTED:
+        return
+    confirmed, reopened = [], []
+    for market in ledger.market_ids:
+        status = get_status(ledger, market)
+        if status.mode == Mode.CANCEL_ONLY:
+            if _is_confirmed(ledger, _process_quorum(ledger, market)):
+                confirmed.append(market)
+        elif (
+            status.mode == Mode.POST_ONLY
+            and _is_seasoned(ledger, status)
+            and _has_book_or_waited(ledger, market, status)
+        ):
+            reopened.append(market)
+    if chain.mode == Mode.CANCEL_ONLY and confirmed:
+        _set_chain_mode(ledger, Mode.POST_ONLY, ModeReason.REOPENING)
+    elif chain.mode == Mode.POST_ONLY and _is_seasoned(ledger, chain):
+        _set_chain_mode(ledger, Mode.OPEN, ModeReason.REOPENING)
+    for market in confirmed:
+        _set_market_mode(ledger, market, Mode.POST_ONLY, ModeReason.REOPENING)
+    for market in reopened:
+        _set_market_mode(ledger, market, Mode.OPEN, ModeReason.REOPENING)
+
+
+def _process_quorum(ledger: Ledger, market: MarketId) -> MarketStatus:
+    """Count this block if a fresh quorum was observed after the gap, else begin anew (X2).
+
+    The first such block begins the time; each later one adds its own.
+    """
+    status = get_status(ledger, market)
+    oracle = get_oracle(ledger, market)
+    age_max = ledger.market_params(market).price_age_ms_max
+    observed_from = TimeMs(max(ledger.status.gap_end_ms, ledger.time_ms - age_max))
+    if (
+        oracle.stale
+        or oracle.jump
+        or len(get_fresh_reports(ledger, market, observed_from)) < ledger.params.reporter_quorum
+    ):
+        counted = status._replace(quorum_ms=DurationMs(0), quorum_blocks=0)
+    elif status.quorum_blocks == 0:
+        counted = status._replace(quorum_ms=DurationMs(0), quorum_blocks=1)
+    else:
+        counted = status._replace(
+            quorum_ms=DurationMs(status.quorum_ms + ledger.time_ms - ledger.parent_time_ms),
+            quorum_blocks=status.quorum_blocks + 1,
+        )
+    if counted != status:
+        ledger.statuses.set(market, counted)
+    return counted
+
+
+def _is_confirmed(ledger: Ledger, status: MarketStatus) -> bool:
+    return (
+        status.quorum_ms >= ledger.params.confirm_ms and status.quorum_blocks >= CONFIRM_BLOCKS_MIN
+    )
+
+
+def _is_seasoned(ledger: Ledger, status: MarketStatus | ChainStatus) -> bool:
+    """Tell whether POST_ONLY has lasted reopen_ms and 5 blocks; an alarm would have ended it."""
+    return (
+        ledger.time_ms - status.since_ms >= ledger.params.reopen_ms
+        and ledger.height - status.since_height >= REOPEN_BLOCKS_MIN
+    )
+
+
+def _has_book_or_waited(ledger: Ledger, market: MarketId, status: MarketStatus) -> bool:
+    params = ledger.params
+    if not params.reopen_needs_book or ledger.time_ms - status.since_ms >= params.book_wait_ms:
+        return True
+    impact = get_impact_prices(ledger, market)
+    return impact.bid > 0 and impact.ask > 0
+
+
+def _set_market_mode(ledger: Ledger, market: MarketId, mode: Mode, reason: ModeReason) -> None:
+    before = get_status(ledger, market)
+    ledger.statuses.set(
+        market,
+        MarketStatus(
+            mode=mode,
+            since_ms=ledger.time_ms,
+            since_height=ledger.height,
+            quorum_ms=DurationMs(0),
+            quorum_blocks=0,
+        ),
+    )
+    ledger.emit(ModeChanged(market, before.mode, mode, reason))
+
+
+def _set_chain_mode(ledger: Ledger, mode: Mode, reason: ModeReason) -> None:
+    before = ledger.status
+    ledger.set_status(
+        before._replace(mode=mode, since_ms=ledger.time_ms, since_height=ledger.height)
+    )
+    ledger.emit(ModeChanged(CHAIN, before.mode, mode, reason))

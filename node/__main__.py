@@ -1,0 +1,5 @@
+"""`python -m node`: the `perpnode` command."""
+
+from node.cli.main import main
+
+main()

@@ -1,0 +1,248 @@
+"""The protocol on one screen: `apply_block` is the only way in which state changes.
+
+The sequencer calls it to seal, a validator to compare, an auditor to replay with other inputs.
+Order is consensus (RULES O6): a body lists its transactions by class, and between the classes the
+protocol does its own work, in the order written here. What it did is carried by at most three
+system transactions, at the phase boundaries, so that every Ethereum library can read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from node.chain.block import Log, Receipt, bloom_of
+from node.chain.ledger import StateLedger
+from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
+from node.chain.transaction import Transaction, effective_gas_price
+from node.chain.transition import encode_transition
+from node.errors import (
+    BodyMismatch,
+    InsufficientFunds,
+    IntrinsicGasTooLow,
+    NonceTooHigh,
+    NonceTooLow,
+    Refusal,
+)
+from node.perp import funding, invariants, liquidation, modes, oracle, trigger
+from node.perp.account import FEES
+from node.system import invariants as token_invariants
+from node.system.classes import ActionClass, classify
+from node.system.dispatch import encode_refusal, execute_call, is_system_contract
+from node.system.gas import intrinsic_gas
+from node.system.logs import encode_log
+from node.units import Address, Wei
+
+
+class BlockInput(NamedTuple):
+    """What a block's maker chose; everything else follows from the parent's state."""
+
+    transactions: Sequence[Transaction]
+    """Signed by people, in executed order; no system transactions."""
+    base_fee: Wei
+    gas_limit: int
+
+
+class Applied(NamedTuple):
+    """What a block did."""
+
+    transactions: tuple[Transaction, ...]
+    """The whole body, system transactions included."""
+    receipts: tuple[Receipt, ...]
+    transitions: tuple[bytes, ...]
+    gas_used: int
+
+
+def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
+    """Execute a block on its parent's ledger, in protocol order (RULES O6).
+
+    Raises InvalidBlock or InvalidTransaction if the block can't be; the ledger is then spent.
+    """
+    run = _Run(ledger, block)
+    bodies = split_by_class(block.transactions, ledger, block.gas_limit)
+
+    modes.process_gap(ledger)
+    run.apply_transactions(bodies[ActionClass.GOVERNANCE])
+    run.apply_transactions(bodies[ActionClass.REPORT])
+    oracle.process_prices(ledger)
+    modes.process_alarms(ledger)
+    funding.process_funding(ledger)
+    run.apply_transactions(bodies[ActionClass.ACCOUNT])
+    modes.process_post_only_limits(ledger)
+    run.apply_system_transaction()
+
+    run.apply_transactions(bodies[ActionClass.CANCEL])
+    run.apply_transactions(bodies[ActionClass.POST_ONLY])
+    liquidation.process_liquidations(ledger)
+    liquidation.process_negative_balances(ledger)
+    trigger.process_fired_triggers(ledger)
+    run.apply_system_transaction()
+
+    run.apply_transactions(bodies[ActionClass.ORDER])
+    trigger.process_new_triggers(ledger)
+    funding.process_premium_sample(ledger)
+    modes.process_reopening(ledger)
+    run.apply_system_transaction()
+
+    run.collect_fees()
+    parent = ledger.parent()
+    invariants.check_block(parent, ledger, ledger.touched())
+    token_invariants.check_block(parent, ledger, ledger.touched_tokens())
+    return run.result()
+
+
+def split_by_class(
+    transactions: Sequence[Transaction], ledger: StateLedger, gas_limit: int
+) -> list[list[Transaction]]:
+    """Return the body by effective class; refuse a body out of order or over its gas (O8).
+
+    A transaction's effective class is the latest of its own and of its sender's earlier ones in
+    the block, so that a nonce chain can't pull a taker forward. The last class may use the whole
+    gas limit, the others together two thirds of it.
+    """
+    bodies: list[list[Transaction]] = [[] for _ in ActionClass]
+    latest_by_sender: dict[Address, ActionClass] = {}
+    latest = ActionClass.GOVERNANCE
+    gas = 0
+    for index, tx in enumerate(transactions):
+        own = classify(tx.to, tx.data)
+        effective = max(own, latest_by_sender.get(tx.sender, own))
+        if effective < latest:
+            raise BodyMismatch(ledger.height, f"transactions[{index}].class", effective, latest)
+        latest = latest_by_sender[tx.sender] = effective
+        gas += transaction_gas(tx)
+        if gas > class_gas_limit(effective, gas_limit):
+            raise BodyMismatch(
+                ledger.height, f"transactions[{index}].gas", gas, class_gas_limit(effective, gas_limit)
+            )
+        bodies[effective].append(tx)
+    return bodies
+
+
+def class_gas_limit(effective: ActionClass, gas_limit: int) -> int:
+    """Return how much gas a body may have used up to and with a class (O8); floor."""
+    return gas_limit if effective == ActionClass.ORDER else gas_limit * 2 // 3
+
+
+def transaction_gas(tx: Transaction) -> int:
+    """Return what a transaction uses, a pure function of its bytes (the gas schedule)."""
+    return intrinsic_gas(tx.to, tx.data, tx.access_list)
+
+
+class _Run:
+    """A block being applied: its body, receipts and transitions as they grow."""
+
+    def __init__(self, ledger: StateLedger, block: BlockInput) -> None:
+        self._ledger = ledger
+        self._block = block
+        self._body: list[Transaction] = []
+        self._receipts: list[Receipt] = []
+        self._transitions: list[bytes] = []
+        self._protocol_logs: list[Log] = []
+        self._gas_used = 0
+        self._fees = 0
+
+    def apply_transactions(self, transactions: Sequence[Transaction]) -> None:
+        """Apply people's transactions, in order."""
+        self._protocol_logs += self._take_logs()
+        for tx in transactions:
+            self._apply_transaction(tx)
+
+    def apply_system_transaction(self) -> None:
+        """Carry what the protocol did since the last one, if it did anything to be read."""
+        self._protocol_logs += self._take_logs()
+        if not self._protocol_logs:
+            return
+        ledger = self._ledger
+        native = ledger.get_native(SYSTEM_ACCOUNT)
+        nonce = ledger.get_nonce(SYSTEM_ACCOUNT)
+        ledger.set_native(SYSTEM_ACCOUNT, native._replace(nonce=nonce + 1))
+        tx = build_system_transaction(ledger.chain_id, nonce, b"")
+        logs, self._protocol_logs = tuple(self._protocol_logs), []
+        self._append(tx, status=1, gas=0, price=Wei(0), logs=logs, output=b"")
+
+    def _apply_transaction(self, tx: Transaction) -> None:
+        ledger = self._ledger
+        gas = transaction_gas(tx)
+        price = effective_gas_price(tx, self._block.base_fee)
+        self._fees += charge(ledger, tx, gas=gas, price=price)
+        checkpoint = ledger.checkpoint()
+        status, output = 1, b""
+        try:
+            execute(ledger, tx.sender, tx.to, tx.value, tx.data)
+        except Refusal as refusal:
+            ledger.revert(checkpoint)
+            status, output = 0, encode_refusal(refusal)
+        logs = tuple(self._take_logs())
+        self._append(tx, status=status, gas=gas, price=price, logs=logs, output=output)
+
+    def _take_logs(self) -> list[Log]:
+        logs = []
+        for event in self._ledger.take_events():
+            transition = encode_transition(event)
+            if transition is not None:
+                self._transitions.append(transition)
+            logs.append(encode_log(event))
+        return logs
+
+    def _append(
+        self, tx: Transaction, *, status: int, gas: int, price: Wei, logs: tuple[Log, ...], output: bytes
+    ) -> None:
+        self._gas_used += gas
+        self._body.append(tx)
+        self._receipts.append(
+            Receipt(tx.type, status, self._gas_used, bloom_of(logs), logs, gas, price, output)
+        )
+
+    def collect_fees(self) -> None:
+        """Pay the block's gas to the native balance of the Fees address (DESIGN section 5)."""
+        if self._fees:
+            native = self._ledger.get_native(FEES)
+            self._ledger.set_native(FEES, native._replace(balance=Wei(native.balance + self._fees)))
+
+    def result(self) -> Applied:
+        return Applied(
+            tuple(self._body), tuple(self._receipts), tuple(self._transitions), self._gas_used
+        )
+
+
+def charge(ledger: StateLedger, tx: Transaction, *, gas: int, price: Wei) -> int:
+    """Take the nonce and the gas fee from the sender; return the fee in wei.
+
+    Raises InvalidTransaction if the transaction can't be in a block at this point.
+    """
+    native = ledger.get_native(tx.sender)
+    nonce = ledger.get_nonce(tx.sender)
+    if tx.nonce < nonce:
+        raise NonceTooLow(tx.nonce, nonce)
+    if tx.nonce > nonce:
+        raise NonceTooHigh(tx.nonce, nonce)
+    if tx.gas_limit < gas:
+        raise IntrinsicGasTooLow(tx.gas_limit, gas)
+    fee = gas * price
+    if native.balance < max_cost(tx):
+        raise InsufficientFunds(tx.sender, native.balance, max_cost(tx))
+    ledger.set_native(tx.sender, native._replace(nonce=nonce + 1, balance=Wei(native.balance - fee)))
+    return fee
+
+
+def max_cost(tx: Transaction) -> int:
+    """Return the most native coin that a transaction can take, in wei."""
+    return tx.gas_limit * tx.max_fee + tx.value
+
+
+def execute(ledger: StateLedger, sender: Address, to: Address, value: Wei, data: bytes) -> bytes:
+    """Run a call on the ledger and return its output; Refusal reverts it.
+
+    `eth_call` and `eth_estimateGas` run this very function on a throw-away ledger.
+    """
+    if is_system_contract(to):
+        return execute_call(ledger, sender=sender, to=to, value=value, data=data)
+    if value:
+        source = ledger.get_native(sender)
+        if source.balance < value:
+            raise InsufficientFunds(sender, source.balance, value)
+        ledger.set_native(sender, source._replace(balance=Wei(source.balance - value)))
+        target = ledger.get_native(to)
+        ledger.set_native(to, target._replace(balance=Wei(target.balance + value)))
+    return b""

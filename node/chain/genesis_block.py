@@ -1,0 +1,51 @@
+"""Block 0: the genesis document written as records, through the ledger like any other change."""
+
+from node.chain import keys
+from node.chain.genesis import Genesis
+from node.chain.ledger import Derived, Moment, Native, StateLedger
+from node.governance.council import Council
+from node.perp.account import BRIDGE, EXCHANGE, VAULT, Leg, process_entry
+from node.perp.funding import initial_funding
+from node.perp.market import initial_market
+from node.perp.modes import initial_chain_status, initial_market_status
+from node.perp.oracle import initial_oracle
+from node.state.store import StateReader
+from node.system.contracts import CONTRACTS
+from node.system.token import TokenBalance, TokenSupply
+from node.units import Height, Quote, Wei
+
+
+def build_genesis_ledger(genesis: Genesis, empty: StateReader) -> StateLedger:
+    """Return a ledger that holds the genesis state as changes over the empty state."""
+    moment = Moment(Height(0), genesis.time_ms, genesis.time_ms)
+    ledger = StateLedger(empty, Derived(empty, {}, {}), moment, genesis.chain_id)
+    ledger.write_genesis(
+        params=genesis.chain,
+        market_ids=keys.MarketIds(tuple(market.id for market in genesis.markets)),
+        council=Council(genesis.council.members, genesis.council.threshold),
+    )
+    ledger.set_status(initial_chain_status(genesis.time_ms))
+    for contract in CONTRACTS:
+        ledger.set_native(contract.address, Native(0, Wei(0), contract.code_hash))
+    for market in genesis.markets:
+        ledger.set_market_params(market.id, market.params)
+        ledger.markets.set(market.id, initial_market())
+        ledger.statuses.set(market.id, initial_market_status(genesis.time_ms))
+        ledger.oracles.set(market.id, initial_oracle())
+        ledger.fundings.set(market.id, initial_funding(market.params))
+    deposits = [Leg(VAULT, genesis.vault_margin)] if genesis.vault_margin else []
+    supply = Quote(genesis.vault_margin)
+    for account in genesis.accounts:
+        supply = Quote(supply + account.tokens + account.margin)
+        native = ledger.get_native(account.address)
+        ledger.set_native(account.address, native._replace(balance=account.native_wei))
+        if account.tokens:
+            ledger.token_balances.set(account.address, TokenBalance(account.tokens))
+        if account.margin:
+            deposits.append(Leg(account.address, account.margin))
+    deposited = Quote(sum(leg.amount for leg in deposits))
+    if deposited:
+        process_entry(ledger, [*deposits, Leg(BRIDGE, Quote(-deposited))])
+        ledger.token_balances.set(EXCHANGE, TokenBalance(deposited))
+    ledger.set_token(TokenSupply(supply, genesis.faucet_per_account if genesis.dev else Quote(0)))
+    return ledger

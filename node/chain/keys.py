@@ -1,0 +1,167 @@
+"""Every key on one page: where each record lives in the state, and what LevelDB holds.
+
+State: an account of the trie is a contract, and its storage trie maps a readable 32-byte key to a
+record (DESIGN section 3). Each market has its own address, so that its book is loaded by walking
+one small trie.
+
+    key = type (u8) ‖ market (u32) ‖ account (20 bytes) ‖ id (7 bytes), big endian
+
+LevelDB: every table has a one-byte prefix.
+"""
+
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from node.crypto import keccak256
+from node.encoding import Codec, codec_of
+from node.governance.council import Council
+from node.perp.account import EXCHANGE, Account, Position, market_address, system_address
+from node.perp.funding import Funding
+from node.perp.market import Market
+from node.perp.modes import ChainStatus, MarketStatus
+from node.perp.oracle import Oracle, Report
+from node.perp.order import Order, Trigger
+from node.perp.parameters import ChainParams, MarketParams
+from node.state.store import StateTables
+from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
+from node.units import Address, Hash32, Height, MarketId, OrderId
+
+TOKEN = system_address(0x1001)
+GOVERNANCE = system_address(0x1004)
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+NOBODY = Address(bytes(20))
+
+
+def storage_key(kind: int, market: int, account: bytes, number: int) -> bytes:
+    """Return the 32-byte key of a record."""
+    return (
+        kind.to_bytes(1, "big")
+        + market.to_bytes(4, "big")
+        + account
+        + number.to_bytes(7, "big")
+    )
+
+
+class MarketIds(NamedTuple):
+    """The markets there are, ascending."""
+
+    ids: tuple[MarketId, ...]
+
+
+class Place(Generic[K, R]):
+    """Where one kind of record lives: its contract and key, and how it is encoded."""
+
+    __slots__ = ("address", "codec", "key", "kind")
+
+    def __init__(
+        self,
+        kind: int,
+        record: type[R],
+        address: Callable[[K], Address],
+        key: Callable[[K], bytes],
+    ) -> None:
+        self.kind = kind
+        self.codec: Codec[R] = codec_of(record)
+        self.address = address
+        self.key = key
+
+
+def _single(kind: int, record: type[R], address: Address) -> Place[None, R]:
+    key = storage_key(kind, 0, NOBODY, 0)
+    return Place(kind, record, lambda _: address, lambda _: key)
+
+
+def _by_account(kind: int, record: type[R], address: Address) -> Place[Address, R]:
+    head, tail = kind.to_bytes(1, "big") + bytes(4), bytes(7)
+    return Place(kind, record, lambda _: address, lambda account: head + account + tail)
+
+
+def _by_market(kind: int, record: type[R]) -> Place[MarketId, R]:
+    return Place(
+        kind, record, market_address, lambda market: storage_key(kind, market, NOBODY, 0)
+    )
+
+
+def _by_market_and_id(kind: int, record: type[R]) -> Place[tuple[MarketId, OrderId], R]:
+    return Place(
+        kind,
+        record,
+        lambda key: market_address(key[0]),
+        lambda key: storage_key(kind, key[0], NOBODY, key[1]),
+    )
+
+
+ACCOUNTS = _by_account(0x01, Account, EXCHANGE)
+POSITIONS: Place[tuple[Address, MarketId], Position] = Place(
+    0x02, Position, lambda _: EXCHANGE, lambda key: storage_key(0x02, key[1], key[0], 0)
+)
+
+MARKET_PARAMS = _by_market(0x10, MarketParams)
+MARKETS = _by_market(0x11, Market)
+STATUSES = _by_market(0x12, MarketStatus)
+ORACLES = _by_market(0x13, Oracle)
+FUNDINGS = _by_market(0x14, Funding)
+REPORTS: Place[tuple[MarketId, Address], Report] = Place(
+    0x15,
+    Report,
+    lambda key: market_address(key[0]),
+    lambda key: storage_key(0x15, key[0], key[1], 0),
+)
+ORDERS = _by_market_and_id(0x16, Order)
+TRIGGERS = _by_market_and_id(0x17, Trigger)
+
+CHAIN_STATUS = _single(0x20, ChainStatus, GOVERNANCE)
+CHAIN_PARAMS = _single(0x21, ChainParams, GOVERNANCE)
+MARKET_IDS = _single(0x22, MarketIds, GOVERNANCE)
+COUNCIL = _single(0x23, Council, GOVERNANCE)
+
+TOKEN_SUPPLY = _single(0x30, TokenSupply, TOKEN)
+TOKEN_BALANCES = _by_account(0x31, TokenBalance, TOKEN)
+ALLOWANCES: Place[tuple[Address, Address], Allowance] = Place(
+    0x32,
+    Allowance,
+    lambda _: TOKEN,
+    # Eleven bytes are left for the spender: a digest, so the record carries the spender itself.
+    lambda key: b"\x32" + keccak256(key[1])[:4] + key[0] + keccak256(key[1])[4:11],
+)
+PERMIT_NONCES = _by_account(0x33, PermitNonce, TOKEN)
+FAUCET_CLAIMS = _by_account(0x34, FaucetClaim, TOKEN)
+
+# --- LevelDB ------------------------------------------------------------------------------------
+
+STATE_TABLES = StateTables(nodes=b"n", roots=b"r", preimages=b"p", flat=b"f", meta=b"s")
+
+FORMAT_ROW = b"mformat"
+"""The database format, decimal."""
+GENESIS_ROW = b"mgenesis"
+"""The genesis document's hash."""
+HEAD_ROW = b"mhead"
+"""The head block's hash."""
+
+
+def block_row(block_hash: Hash32) -> bytes:
+    """Return the row of a block, on whatever branch."""
+    return b"b" + block_hash
+
+
+def receipts_row(block_hash: Hash32) -> bytes:
+    """Return the row of a block's receipts."""
+    return b"c" + block_hash
+
+
+def canonical_row(height: Height) -> bytes:
+    """Return the row that names the canonical block of a height."""
+    return b"h" + height.to_bytes(8, "big")
+
+
+def bloom_row(height: Height) -> bytes:
+    """Return the row of a canonical block's bloom; absent when it has no logs."""
+    return b"l" + height.to_bytes(8, "big")
+
+
+def transaction_row(tx_hash: Hash32) -> bytes:
+    """Return the row that tells a transaction's block hash and index."""
+    return b"t" + tx_hash

@@ -1,0 +1,423 @@
+"""The state as one block sees and changes it: an overlay of records over a parent's state.
+
+It introduces the rules to the store: `perp` and `system` declare the tables they need as Protocols,
+this module implements them. A record is decoded once a block, replaced in memory, and encoded when
+the block is sealed. Every change leaves an undo step in one journal, so a failing transaction is
+undone exactly, books included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from node.chain import keys
+from node.chain.keys import MarketIds, Place
+from node.governance.council import Council
+from node.perp.account import EXCHANGE, Account, Position
+from node.perp.book import Book, Journal
+from node.perp.funding import Funding
+from node.perp.invariants import Touched
+from node.perp.market import Market
+from node.perp.modes import ChainStatus, MarketStatus
+from node.perp.oracle import Oracle, Report
+from node.perp.order import Order, Trigger
+from node.perp.parameters import ChainParams, MarketParams
+from node.state.store import AccountChange, Changes, StateReader
+from node.system.ledger import SystemEvent
+from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
+from node.units import Address, Height, MarketId, OrderId, TimeMs, Wei
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+NO_CODE = keys.keccak256(b"")
+
+
+class Native(NamedTuple):
+    """An account of the state trie, without its storage."""
+
+    nonce: int
+    balance: Wei
+    code_hash: bytes
+
+
+ABSENT = Native(0, Wei(0), NO_CODE)
+
+
+class OverlayTable(Generic[K, R]):
+    """One kind of record: read through from the parent's state, changed in memory."""
+
+    __slots__ = ("_journal", "_place", "_reader", "_rows", "base", "dirty")
+
+    def __init__(self, place: Place[K, R], reader: StateReader, journal: Journal) -> None:
+        self._place = place
+        self._reader = reader
+        self._journal = journal
+        self._rows: dict[K, R | None] = {}
+        self.base: dict[K, R | None] = {}
+        """What the parent's state holds, for the keys seen so far."""
+        self.dirty: set[K] = set()
+        """Keys written so far; some may be back at their base."""
+
+    def get(self, key: K, /) -> R | None:
+        """Return the record, None if absent."""
+        try:
+            return self._rows[key]
+        except KeyError:
+            return self._load(key)
+
+    def set(self, key: K, record: R | None, /) -> None:
+        """Write the record."""
+        rows = self._rows
+        before = rows[key] if key in rows else self._load(key)
+        self._journal.append((rows.__setitem__, (key, before)))
+        rows[key] = record
+        self.dirty.add(key)
+
+    def delete(self, key: K, /) -> None:
+        """Remove the record; no-op if absent."""
+        if self.get(key) is not None:
+            self.set(key, None)
+
+    def seed(self, records: dict[K, R | None]) -> None:
+        """Take records over that another ledger of the same state has decoded."""
+        self.base = dict(records)
+        self._rows = dict(records)
+
+    def changed(self) -> Iterator[K]:
+        """Yield the keys whose record differs from the parent's."""
+        rows, base = self._rows, self.base
+        return (key for key in self.dirty if rows[key] != base[key])
+
+    def encode_changes(self, changes: Changes) -> None:
+        """Add the changed records to a commit."""
+        address, make_key, codec = self._place.address, self._place.key, self._place.codec
+        for key in self.changed():
+            record = self._rows[key]
+            changes.records.setdefault(address(key), {})[make_key(key)] = (
+                None if record is None else codec.encode(record)
+            )
+
+    def _load(self, key: K) -> R | None:
+        data = self._reader.get_record(self._place.address(key), self._place.key(key))
+        record = None if data is None else self._place.codec.decode(data)
+        self._rows[key] = self.base[key] = record
+        return record
+
+
+class PositionTable:
+    """Positions, and beside them who holds any: the candidates for liquidation (derived)."""
+
+    __slots__ = ("_journal", "holders", "table")
+
+    def __init__(
+        self,
+        table: OverlayTable[tuple[Address, MarketId], Position],
+        holders: dict[Address, int],
+        journal: Journal,
+    ) -> None:
+        self.table = table
+        self.holders = holders
+        """Account -> number of its open positions."""
+        self._journal = journal
+
+    def get(self, key: tuple[Address, MarketId], /) -> Position | None:
+        """Return the position, None if flat."""
+        return self.table.get(key)
+
+    def set(self, key: tuple[Address, MarketId], record: Position, /) -> None:
+        """Write an open position."""
+        if self.table.get(key) is None:
+            self._count(key[0], 1)
+        self.table.set(key, record)
+
+    def delete(self, key: tuple[Address, MarketId], /) -> None:
+        """Remove a position that became flat."""
+        if self.table.get(key) is not None:
+            self._count(key[0], -1)
+            self.table.delete(key)
+
+    def _count(self, account: Address, step: int) -> None:
+        before = self.holders.get(account, 0)
+        self._journal.append((self._restore, (account, before)))
+        self._restore(account, before + step)
+
+    def _restore(self, account: Address, count: int) -> None:
+        if count:
+            self.holders[account] = count
+        else:
+            self.holders.pop(account, None)
+
+
+class Derived:
+    """What is kept in memory beside a state and belongs to its root: books and holders.
+
+    Never trusted across roots: made anew from the records, or handed on by the ledger that made
+    the next state. Immutable once it belongs to a head.
+    """
+
+    __slots__ = ("_reader", "books", "holders")
+
+    def __init__(
+        self, reader: StateReader, books: dict[MarketId, Book], holders: dict[Address, int] | None
+    ) -> None:
+        self._reader = reader
+        self.books = books
+        self.holders = holders
+
+    def load(self, markets: Sequence[MarketId]) -> None:
+        """Build everything now, so that readers in other threads only read."""
+        self.get_holders()
+        for market in markets:
+            self.book(market)
+
+    def book(self, market: MarketId) -> Book:
+        """Return the market's book, loading it from its records if need be."""
+        if market not in self.books:
+            self.books[market] = load_book(self._reader, market)
+        return self.books[market]
+
+    def get_holders(self) -> dict[Address, int]:
+        """Return account -> number of open positions."""
+        if self.holders is None:
+            self.holders = load_holders(self._reader)
+        return self.holders
+
+
+def load_book(reader: StateReader, market: MarketId) -> Book:
+    """Build a market's book from its records."""
+    address = keys.market_address(market)
+    book = Book([])
+    for place, put in ((keys.ORDERS, book.put_order), (keys.TRIGGERS, book.put_trigger)):
+        prefix = place.kind.to_bytes(1, "big")
+        found = [place.codec.decode(data) for _, data in reader.records(address, prefix)]
+        for record in sorted(found, key=lambda each: each.id):
+            put(record)  # type: ignore[operator]  # each place goes with its own method
+    return book
+
+
+def load_holders(reader: StateReader) -> dict[Address, int]:
+    """Count every account's open positions from the records."""
+    holders: dict[Address, int] = {}
+    prefix = keys.POSITIONS.kind.to_bytes(1, "big")
+    for key, _ in reader.records(EXCHANGE, prefix):
+        account = Address(key[5:25])
+        holders[account] = holders.get(account, 0) + 1
+    return holders
+
+
+class Moment(NamedTuple):
+    """The block in which a ledger lives."""
+
+    height: Height
+    time_ms: TimeMs
+    parent_time_ms: TimeMs
+
+
+class StateLedger:
+    """The one implementation of the ledgers that `perp` and `system` declare."""
+
+    def __init__(self, reader: StateReader, derived: Derived, moment: Moment, chain_id: int) -> None:
+        self.reader = reader
+        self.derived = derived
+        self.height, self.time_ms, self.parent_time_ms = moment
+        self.chain_id = chain_id
+        self.journal: Journal = []
+        self.events: list[SystemEvent] = []
+        self._books: dict[MarketId, Book] = {}
+        self.natives: dict[Address, Native] = {}
+        self._native_base: dict[Address, Native] = {}
+
+        self._tables: list[OverlayTable[Any, Any]] = []
+
+        def table(place: Place[K, R]) -> OverlayTable[K, R]:
+            made = OverlayTable(place, reader, self.journal)
+            self._tables.append(made)
+            return made
+
+        self.accounts = table(keys.ACCOUNTS)
+        self.positions = PositionTable(
+            table(keys.POSITIONS), dict(derived.get_holders()), self.journal
+        )
+        self.markets = table(keys.MARKETS)
+        self.statuses = table(keys.STATUSES)
+        self.oracles = table(keys.ORACLES)
+        self.fundings = table(keys.FUNDINGS)
+        self.reports = table(keys.REPORTS)
+        self.token_balances = table(keys.TOKEN_BALANCES)
+        self.allowances = table(keys.ALLOWANCES)
+        self.permit_nonces = table(keys.PERMIT_NONCES)
+        self.faucet_claims = table(keys.FAUCET_CLAIMS)
+        self._market_params = table(keys.MARKET_PARAMS)
+        self._market_ids = table(keys.MARKET_IDS)
+        self._chain_status = table(keys.CHAIN_STATUS)
+        self._chain_params = table(keys.CHAIN_PARAMS)
+        self._council = table(keys.COUNCIL)
+        self._token_supply = table(keys.TOKEN_SUPPLY)
+
+    # --- perp ------------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> ChainParams:
+        """The chain's parameters."""
+        return _present(self._chain_params.get(None))
+
+    @property
+    def market_ids(self) -> Sequence[MarketId]:
+        """All markets, ascending."""
+        return _present(self._market_ids.get(None)).ids
+
+    def market_params(self, market: MarketId) -> MarketParams:
+        """Return the market's parameters; KeyError if there is no such market."""
+        params = self._market_params.get(market)
+        if params is None:
+            raise KeyError(market)
+        return params
+
+    @property
+    def status(self) -> ChainStatus:
+        """The chain's mode and gates."""
+        return _present(self._chain_status.get(None))
+
+    def set_status(self, status: ChainStatus, /) -> None:
+        """Write the chain's mode and gates."""
+        self._chain_status.set(None, status)
+
+    def book(self, market: MarketId) -> Book:
+        """Return this block's own fork of the market's book."""
+        book = self._books.get(market)
+        if book is None:
+            book = self._books[market] = self.derived.book(market).fork(self.journal)
+        return book
+
+    def holders(self) -> Sequence[Address]:
+        """Return every account with an open position, ascending."""
+        return sorted(self.positions.holders)
+
+    def emit(self, event: SystemEvent, /) -> None:
+        """Record what happened, in order."""
+        self.events.append(event)
+        self.journal.append((self.events.pop, ()))
+
+    def checkpoint(self) -> int:
+        """Return a mark of all state and events so far."""
+        return len(self.journal)
+
+    def revert(self, checkpoint: int, /) -> None:
+        """Undo everything since the mark."""
+        journal = self.journal
+        while len(journal) > checkpoint:
+            function, arguments = journal.pop()
+            function(*arguments)
+
+    # --- system ----------------------------------------------------------------------------------
+
+    @property
+    def token(self) -> TokenSupply:
+        """The collateral token's supply."""
+        return _present(self._token_supply.get(None))
+
+    def set_token(self, token: TokenSupply, /) -> None:
+        """Write the collateral token's supply."""
+        self._token_supply.set(None, token)
+
+    @property
+    def council(self) -> Council:
+        """Who governs."""
+        return _present(self._council.get(None))
+
+    # --- native accounts -------------------------------------------------------------------------
+
+    def get_native(self, address: Address) -> Native:
+        """Return nonce and native balance; the nonce floor is not applied."""
+        native = self.natives.get(address)
+        if native is None:
+            leaf = self.reader.get_account(address)
+            native = ABSENT if leaf is None else Native(leaf.nonce, Wei(leaf.balance), leaf.code_hash)
+            self.natives[address] = self._native_base[address] = native
+        return native
+
+    def set_native(self, address: Address, native: Native) -> None:
+        """Write nonce and native balance."""
+        self.journal.append((self.natives.__setitem__, (address, self.get_native(address))))
+        self.natives[address] = native
+
+    def get_nonce(self, address: Address) -> int:
+        """Return the next nonce: the account's own, but not below the fork's floor."""
+        return max(self.get_native(address).nonce, self.status.fork_id << 32)
+
+    # --- genesis ---------------------------------------------------------------------------------
+
+    def write_genesis(self, *, params: ChainParams, market_ids: MarketIds, council: Council) -> None:
+        """Write the records that only genesis writes."""
+        self._chain_params.set(None, params)
+        self._market_ids.set(None, market_ids)
+        self._council.set(None, council)
+
+    def set_market_params(self, market: MarketId, params: MarketParams) -> None:
+        """Write a market's parameters."""
+        self._market_params.set(market, params)
+
+    # --- the block's end -------------------------------------------------------------------------
+
+    def take_events(self) -> list[SystemEvent]:
+        """Return what happened since the last time; from here nothing before can be undone."""
+        taken, self.events = self.events, []
+        self.journal.clear()
+        return taken
+
+    def changes(self) -> Changes:
+        """Return every record and account that differs from the parent's state, encoded."""
+        changes = Changes(accounts={}, records={})
+        for address, native in self.natives.items():
+            if native != self._native_base[address]:
+                changes.accounts[address] = AccountChange(*native)
+        for table in self._tables:
+            table.encode_changes(changes)
+        for market, book in self._books.items():
+            self._encode_book(market, book, changes)
+        return changes
+
+    def _encode_book(self, market: MarketId, book: Book, changes: Changes) -> None:
+        before = self.derived.book(market)
+        address = keys.market_address(market)
+        rows: dict[bytes, bytes | None] = {}
+        for place, ids, now, then in (
+            (keys.ORDERS, book.changed_orders, book.orders, before.orders),
+            (keys.TRIGGERS, book.changed_triggers, book.triggers, before.triggers),
+        ):
+            for number in ids:
+                record: Order | Trigger | None = now.get(number)
+                if record != then.get(number):
+                    rows[place.key((market, number))] = (
+                        None if record is None else place.codec.encode(record)  # type: ignore[arg-type]  # place and book agree
+                    )
+        if rows:
+            changes.records.setdefault(address, {}).update(rows)
+
+    def derive(self, reader: StateReader) -> Derived:
+        """Hand books and holders on to the state that this ledger's changes made."""
+        books = {**self.derived.books, **self._books}
+        return Derived(reader, books, self.positions.holders)
+
+    def touched(self) -> Touched:
+        """Return what this block changed, for the cheap invariants."""
+        return Touched(
+            accounts=sorted(self.accounts.changed()),
+            positions=sorted(self.positions.table.changed()),
+            markets=sorted(self._books),
+        )
+
+    def parent(self) -> StateLedger:
+        """Return the parent's state, to compare with."""
+        moment = Moment(self.height, self.time_ms, self.parent_time_ms)
+        parent = StateLedger(self.reader, self.derived, moment, self.chain_id)
+        for theirs, ours in zip(parent._tables, self._tables, strict=True):
+            theirs.seed(ours.base)
+        return parent
+
+
+def _present(record: R | None) -> R:
+    assert record is not None, "genesis writes every single record"
+    return record

@@ -1,0 +1,176 @@
+"""Blocks on disk: one atomic, synced batch per block, and a side file that remembers the head.
+
+LevelDB may lose its newest writes when a disk lies; the side file notices: a database older than it
+refuses to serve (DESIGN section 3). Blocks are kept by hash on every branch, the canonical chain is
+an index beside them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from node.chain import keys
+from node.chain.block import (
+    Block,
+    Receipt,
+    decode_block,
+    decode_receipts,
+    encode_block,
+    encode_receipts,
+)
+from node.chain.crash import crash_point
+from node.errors import ForeignDatabase, StaleDatabase
+from node.state.kv import KeyValue
+from node.state.store import Commit
+from node.units import Hash32, Height
+
+DATABASE_FORMAT = 1
+BLOCKS_CACHED = 32
+
+T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """Where a transaction is."""
+
+    block_hash: Hash32
+    index: int
+
+
+class BlockStore:
+    """Save and load blocks, receipts and the canonical index."""
+
+    def __init__(self, kv: KeyValue, head_file: Path | None) -> None:
+        self._kv = kv
+        self._head_file = head_file
+        self._blocks: OrderedDict[Hash32, Block] = OrderedDict()
+        self._receipts: OrderedDict[Hash32, Sequence[Receipt]] = OrderedDict()
+
+    def check_ownership(self, document_hash: Hash32) -> None:
+        """Refuse a database of another genesis document or a newer format, before any write."""
+        stored_format = self._kv.get(keys.FORMAT_ROW)
+        if stored_format is None:
+            return
+        if int(stored_format) > DATABASE_FORMAT:
+            raise ForeignDatabase(
+                f"the database has format {int(stored_format)}, this perpnode reads up to "
+                f"{DATABASE_FORMAT}: use the newer perpnode that wrote it, or another --data-dir"
+            )
+        stored_genesis = self._kv.get(keys.GENESIS_ROW)
+        if stored_genesis != document_hash:
+            raise ForeignDatabase(
+                f"the database belongs to genesis 0x{(stored_genesis or b'').hex()}, not to "
+                f"0x{document_hash.hex()}: use the genesis it was made with, or another --data-dir"
+            )
+
+    def load_head(self) -> Block | None:
+        """Return the head, None in an empty database; StaleDatabase if it lost blocks."""
+        head_hash = self._kv.get(keys.HEAD_ROW)
+        head = None if head_hash is None else self.load_block(Hash32(head_hash))
+        height = -1 if head is None else head.header.number
+        remembered = self._load_head_file()
+        if remembered is not None:
+            seen_height, seen_hash = remembered
+            if seen_height > height or self.load_canonical(seen_height) != seen_hash:
+                raise StaleDatabase(
+                    f"the database ends at block {height}, but block {seen_height} "
+                    f"0x{seen_hash.hex()} was sealed here ({self._head_file}): the disk lost "
+                    "writes; restore the data directory from a copy, or start a new one"
+                )
+        return head
+
+    def save_block(self, block: Block, receipts: Sequence[Receipt], state: Commit) -> None:
+        """Write a block that becomes the head: one synced batch, then the side file."""
+        height, block_hash = block.header.number, block.hash
+        puts = list(state.puts)
+        puts.append((keys.block_row(block_hash), encode_block(block)))
+        puts.append((keys.receipts_row(block_hash), encode_receipts(receipts)))
+        puts.append((keys.canonical_row(height), block_hash))
+        if any(block.header.logs_bloom):
+            puts.append((keys.bloom_row(height), block.header.logs_bloom))
+        for index, tx in enumerate(block.transactions):
+            puts.append((keys.transaction_row(tx.hash), block_hash + index.to_bytes(4, "big")))
+        puts.append((keys.HEAD_ROW, block_hash))
+        if height == 0:
+            puts.append((keys.FORMAT_ROW, b"%d" % DATABASE_FORMAT))
+            puts.append((keys.GENESIS_ROW, block.header.parent_hash))
+        crash_point("block: before the batch")
+        self._kv.write(puts, state.deletes)
+        crash_point("block: after the batch")
+        self._save_head_file(height, block_hash)
+        _remember(self._blocks, block_hash, block)
+        _remember(self._receipts, block_hash, receipts)
+
+    def load_block(self, block_hash: Hash32) -> Block | None:
+        """Return a block on whatever branch."""
+        block = self._blocks.get(block_hash)
+        if block is None:
+            data = self._kv.get(keys.block_row(block_hash))
+            if data is None:
+                return None
+            block = decode_block(data)
+            _remember(self._blocks, block_hash, block)
+        return block
+
+    def load_receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
+        """Return a block's receipts."""
+        receipts = self._receipts.get(block_hash)
+        if receipts is None:
+            data = self._kv.get(keys.receipts_row(block_hash))
+            if data is None:
+                return None
+            receipts = decode_receipts(data)
+            _remember(self._receipts, block_hash, receipts)
+        return receipts
+
+    def load_canonical(self, height: Height) -> Hash32 | None:
+        """Return the hash of the canonical block of a height."""
+        found = self._kv.get(keys.canonical_row(height))
+        return None if found is None else Hash32(found)
+
+    def load_place(self, tx_hash: Hash32) -> Place | None:
+        """Return where a transaction is."""
+        found = self._kv.get(keys.transaction_row(tx_hash))
+        return None if found is None else Place(Hash32(found[:32]), int.from_bytes(found[32:], "big"))
+
+    def blooms(self, first: Height, last: Height) -> Iterator[tuple[Height, bytes]]:
+        """Yield height and bloom of canonical blocks with logs, ascending."""
+        for height in range(first, last + 1):
+            bloom = self._kv.get(keys.bloom_row(Height(height)))
+            if bloom is not None:
+                yield Height(height), bloom
+
+    def _load_head_file(self) -> tuple[Height, Hash32] | None:
+        if self._head_file is None or not self._head_file.exists():
+            return None
+        text = self._head_file.read_text(encoding="ascii").split()
+        if len(text) != 2 or not text[0].isdigit() or len(text[1]) != 66:
+            raise StaleDatabase(
+                f"{self._head_file} is not '<height> 0x<hash>': if the database is known to be "
+                "whole, delete this file; else restore the data directory from a copy"
+            )
+        return Height(int(text[0])), Hash32(bytes.fromhex(text[1][2:]))
+
+    def _save_head_file(self, height: Height, block_hash: Hash32) -> None:
+        if self._head_file is None:
+            return
+        temporary = self._head_file.with_suffix(".new")
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(f"{height} 0x{block_hash.hex()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._head_file)
+
+
+def _remember(cache: OrderedDict[Hash32, T], key: Hash32, value: T) -> None:
+    """Keep the newest few; called from several threads, each step atomic under the GIL."""
+    cache[key] = value
+    while len(cache) > BLOCKS_CACHED:
+        try:
+            cache.popitem(last=False)
+        except KeyError:
+            return

@@ -1,0 +1,44 @@
+"""This node's own settings, and the wall clock. Nothing here is consensus.
+
+What two nodes of one chain may set differently is here: ports, paths, pace. What they must agree
+on stands in genesis (`node.chain.genesis`).
+"""
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from node.units import DurationMs, TimeMs
+
+
+class Role(StrEnum):
+    """What a node process does."""
+
+    SEQUENCER = "sequencer"
+    """Orders transactions and seals blocks."""
+
+
+class NodeConfig(NamedTuple):
+    """How one node process runs."""
+
+    role: Role
+    genesis_path: Path
+    data_dir: Path
+    host: str = "127.0.0.1"
+    """The address to bind; beyond loopback, methods that sign or damage are off (DESIGN 10)."""
+    port: int = 8545
+    """HTTP and WebSocket; 0 lets the system choose."""
+    host_names: tuple[str, ...] = ()
+    """Further names accepted in a Host header."""
+    allow_origins: tuple[str, ...] = ()
+    """Further web origins that may call what signs or damages."""
+    block_time_ms: DurationMs = DurationMs(1_000)
+    """The pace of sealing."""
+    instant: bool = False
+    """Seal as soon as a transaction arrives; for tests."""
+
+
+def wall_time_ms() -> TimeMs:
+    """Return the wall clock, in milliseconds since 1970. Only sealing reads it, never a rule."""
+    return TimeMs(time.time_ns() // 1_000_000)

@@ -1,0 +1,234 @@
+"""Transactions that wait for a block: by sender and nonce, chosen by class and arrival (RULES O8).
+
+Derived and forgettable: a restart forgets what no block holds, and whoever sent it sends it again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from node.chain.block import Block
+from node.chain.blockchain import Blockchain, Head
+from node.chain.execution import class_gas_limit, max_cost, transaction_gas
+from node.chain.system_transaction import SYSTEM_ACCOUNT
+from node.chain.transaction import Transaction, validate_transaction
+from node.errors import (
+    AlreadyKnown,
+    InsufficientFunds,
+    IntrinsicGasTooLow,
+    MempoolFull,
+    NonceTooHigh,
+    NonceTooLow,
+    ReplacementUnderpriced,
+    ReservedSender,
+)
+from node.system.classes import ActionClass, classify
+from node.units import Address, Hash32
+
+TRANSACTIONS_MAX = 200_000
+SENDER_TRANSACTIONS_MAX = 25_000
+REPLACEMENT_BUMP_PERCENT = 10
+
+
+class Waiting(NamedTuple):
+    """A transaction that waits."""
+
+    tx: Transaction
+    arrival: int
+    """Counts admissions; a replacement arrives anew."""
+
+
+class Sender(NamedTuple):
+    """What a block would find of a sender at the head."""
+
+    nonce: int
+    balance: int
+
+
+class Turn:
+    """How far a sender's transactions are chosen."""
+
+    __slots__ = ("balance", "latest", "nonce")
+
+    def __init__(self, nonce: int, balance: int) -> None:
+        self.nonce = nonce
+        self.balance = balance
+        self.latest = ActionClass.GOVERNANCE
+
+
+class Selection:
+    """A body in the making: transactions by effective class, within the gas of each class."""
+
+    def __init__(self, gas_limit: int) -> None:
+        self._bodies: list[list[Transaction]] = [[] for _ in ActionClass]
+        self._gas_left = [class_gas_limit(each, gas_limit) for each in ActionClass]
+        """What a class may still use; a class uses up the classes' after it as well."""
+
+    def take(self, tx: Transaction, turn: Turn) -> bool:
+        """Take a sender's next transaction if it fits; else end the sender's turn."""
+        effective = max(turn.latest, classify(tx.to, tx.data))
+        gas = transaction_gas(tx)
+        turn.balance -= max_cost(tx)
+        if turn.balance < 0 or gas > min(self._gas_left[effective:]):
+            turn.nonce = TURN_OVER
+            return False
+        for later in range(effective, len(self._gas_left)):
+            self._gas_left[later] -= gas
+        self._bodies[effective].append(tx)
+        turn.nonce += 1
+        turn.latest = effective
+        return True
+
+    def transactions(self) -> list[Transaction]:
+        """Return the body in executed order."""
+        return [tx for body in self._bodies for tx in body]
+
+
+TURN_OVER = -1
+"""No transaction has this nonce."""
+
+
+class Mempool:
+    """Admission and choice; called from the front's and the sealing thread."""
+
+    def __init__(self, blockchain: Blockchain) -> None:
+        self._blockchain = blockchain
+        self._lock = threading.Lock()
+        self._by_sender: dict[Address, dict[int, Waiting]] = {}
+        self._by_hash: dict[Hash32, Waiting] = {}
+        self._senders: dict[Address, Sender] = {}
+        """Nonce and balance at the head, as far as asked for."""
+        self._arrivals = 0
+        self._listeners: list[Callable[[Transaction], None]] = []
+        blockchain.on_head(self._on_head)
+
+    def __len__(self) -> int:
+        return len(self._by_hash)
+
+    def on_admitted(self, listener: Callable[[Transaction], None]) -> None:
+        """Call `listener` with every admitted transaction, in the admitting thread."""
+        self._listeners.append(listener)
+
+    def add(self, tx: Transaction) -> None:
+        """Admit a transaction, or raise the InvalidTransaction that says why not."""
+        genesis = self._blockchain.genesis
+        if tx.sender == SYSTEM_ACCOUNT:
+            raise ReservedSender(tx.sender)
+        validate_transaction(
+            tx,
+            chain_id=genesis.chain_id,
+            base_fee=genesis.base_fee_wei,
+            gas_limit=genesis.gas_limit,
+        )
+        gas = transaction_gas(tx)
+        if tx.gas_limit < gas:
+            raise IntrinsicGasTooLow(tx.gas_limit, gas)
+        with self._lock:
+            self._add(tx)
+        for listener in self._listeners:
+            listener(tx)
+
+    def get(self, tx_hash: Hash32) -> Transaction | None:
+        """Return a waiting transaction."""
+        waiting = self._by_hash.get(tx_hash)
+        return None if waiting is None else waiting.tx
+
+    def pending_nonce(self, address: Address) -> int:
+        """Return the nonce after all that could be in the next block; gapped ones don't count."""
+        with self._lock:
+            nonce = self._sender(address).nonce
+            waiting = self._by_sender.get(address, {})
+            while nonce in waiting:
+                nonce += 1
+            return nonce
+
+    def choose(self) -> list[Transaction]:
+        """Return the next block's transactions in executed order (O6, O8).
+
+        What is chosen can't fail to be includable: nonces run on, and a sender's costs at their
+        maximum stay within its balance at the head.
+        """
+        selection = Selection(self._blockchain.genesis.gas_limit)
+        turns: dict[Address, Turn] = {}
+        with self._lock:
+            for waiting in self._by_hash.values():
+                sender = waiting.tx.sender
+                turn = turns.get(sender)
+                if turn is None:
+                    turn = turns[sender] = Turn(*self._sender(sender))
+                if waiting.tx.nonce != turn.nonce:
+                    continue
+                # What came before a gap was filled follows the filler at once.
+                own = self._by_sender[sender]
+                follower: Waiting | None = waiting
+                while follower is not None and follower.arrival <= waiting.arrival:
+                    if not selection.take(follower.tx, turn):
+                        break
+                    follower = own.get(turn.nonce)
+        return selection.transactions()
+
+    def _add(self, tx: Transaction) -> None:
+        if tx.hash in self._by_hash:
+            raise AlreadyKnown(tx.hash)
+        sender = self._sender(tx.sender)
+        if tx.nonce < sender.nonce:
+            raise NonceTooLow(tx.nonce, sender.nonce)
+        fork_id = self._blockchain.head.block.extension.fork_id
+        if tx.nonce >= (fork_id + 1) << 32:
+            raise NonceTooHigh(tx.nonce, sender.nonce)
+        if max_cost(tx) > sender.balance:
+            raise InsufficientFunds(tx.sender, sender.balance, max_cost(tx))
+        own = self._by_sender.get(tx.sender, {})
+        replaced = own.get(tx.nonce)
+        if replaced is not None:
+            _check_replacement(tx, replaced.tx)
+            del self._by_hash[replaced.tx.hash]
+        elif len(self._by_hash) >= TRANSACTIONS_MAX:
+            raise MempoolFull(TRANSACTIONS_MAX)
+        elif len(own) >= SENDER_TRANSACTIONS_MAX:
+            raise MempoolFull(SENDER_TRANSACTIONS_MAX)
+        self._arrivals += 1
+        waiting = Waiting(tx, self._arrivals)
+        self._by_sender.setdefault(tx.sender, {})[tx.nonce] = waiting
+        self._by_hash[tx.hash] = waiting
+
+    def _sender(self, address: Address) -> Sender:
+        sender = self._senders.get(address)
+        if sender is None:
+            head = self._blockchain.head
+            leaf = head.state.get_account(address)
+            floor = head.block.extension.fork_id << 32
+            sender = (
+                Sender(floor, 0) if leaf is None else Sender(max(leaf.nonce, floor), leaf.balance)
+            )
+            self._senders[address] = sender
+        return sender
+
+    def _on_head(self, head: Head) -> None:
+        with self._lock:
+            self._senders.clear()
+            self._drop_included(head.block)
+
+    def _drop_included(self, block: Block) -> None:
+        """Forget what the block holds, and what its nonces made impossible."""
+        for tx in block.transactions:
+            own = self._by_sender.get(tx.sender)
+            if own is None:
+                continue
+            waiting = own.pop(tx.nonce, None)
+            if waiting is not None:
+                del self._by_hash[waiting.tx.hash]
+            if not own:
+                del self._by_sender[tx.sender]
+
+
+def _check_replacement(tx: Transaction, replaced: Transaction) -> None:
+    for offered, present in (
+        (tx.max_fee, replaced.max_fee),
+        (tx.max_priority_fee, replaced.max_priority_fee),
+    ):
+        needed = present + -(-present * REPLACEMENT_BUMP_PERCENT // 100)
+        if offered < needed:
+            raise ReplacementUnderpriced(offered, needed)

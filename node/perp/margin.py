@@ -1,0 +1,216 @@
+"""What an account must hold for its positions and orders, and what it may do (RULES G1 to G3).
+
+`compute_risk` reads an account once, market by market, and everything else compares its numbers.
+The margin shown to a reader is thus the margin that is enforced.
+"""
+
+from typing import NamedTuple
+
+from node.perp.account import Position
+from node.perp.book import Book, Exposure
+from node.perp.funding import compute_pending
+from node.perp.ledger import Ledger
+from node.perp.mark import get_mark
+from node.perp.parameters import MarginBracket, MarketParams
+from node.units import (
+    PPB,
+    PPM,
+    Address,
+    MarketId,
+    Quote,
+    RatePpm,
+    Ticks,
+    clamp,
+    div_floor,
+    mul_div_ceil,
+)
+
+
+class Risk(NamedTuple):
+    """An account's equity and what its positions and orders ask for, at the mark."""
+
+    equity: Quote
+    """Balance, positions at the mark, and pending funding (M2)."""
+    initial: Quote
+    """IM: positions and what rests, open interest left out (G1, G2)."""
+    maintenance: Quote
+    """MM: positions alone (G1)."""
+    open_notional: Quote
+    """Σ open size · mark · K (G2)."""
+
+
+class MarketRisk(NamedTuple):
+    """One market's part of a `Risk`."""
+
+    equity: Quote
+    """The position at the mark, and its pending funding (M2, F4)."""
+    initial: Quote
+    maintenance: Quote
+    open_notional: Quote
+
+
+NO_MARKET_RISK = MarketRisk(Quote(0), Quote(0), Quote(0), Quote(0))
+
+
+def compute_risk(ledger: Ledger, owner: Address) -> Risk:
+    """Return what the account is worth and what it must hold (M2, G1, G2)."""
+    account = ledger.accounts.get(owner)
+    if account is None:
+        return Risk(Quote(0), Quote(0), Quote(0), Quote(0))
+    equity: int = account.balance
+    initial = maintenance = open_notional = 0
+    for market in account.markets:
+        part = compute_market_risk(ledger, owner, market)
+        equity += part.equity
+        initial += part.initial
+        maintenance += part.maintenance
+        open_notional += part.open_notional
+    return Risk(Quote(equity), Quote(initial), Quote(maintenance), Quote(open_notional))
+
+
+def compute_market_risk(ledger: Ledger, owner: Address, market: MarketId) -> MarketRisk:
+    """Return what one market adds to the account's equity and margins (M2, G1, G2)."""
+    params = ledger.market_params(market)
+    position = ledger.positions.get((owner, market))
+    book = ledger.book(market)
+    exposure = book.exposure_of(owner)
+    mark = get_mark(ledger, market)
+    value = mark * params.k
+    equity = maintenance = size = 0
+    if position is not None:
+        size = position.size
+        equity = size * value
+        funding = ledger.fundings.get(market)
+        if funding is not None and funding.index != position.funding_index:
+            equity += div_floor(compute_pending(funding, position), PPB)
+        maintenance = compute_maintenance(params, Quote(abs(size) * value))
+    open_notional = Quote(max(exposure.buys + size, exposure.sells - size) * value)
+    initial = compute_initial(params, open_notional)
+    if params.taker_fee_ppm > 0:
+        initial = Quote(initial + mul_div_ceil(open_notional, params.taker_fee_ppm, PPM))
+    if exposure.highest_buy > mark or 0 < exposure.lowest_sell < mark:
+        initial = Quote(initial + _compute_loss_through(book, owner, mark) * params.k)
+    return MarketRisk(Quote(equity), initial, maintenance, open_notional)
+
+
+def get_equity(ledger: Ledger, owner: Address) -> Quote:
+    """Return the account's equity: balance, positions at the mark, pending funding (M2)."""
+    return compute_risk(ledger, owner).equity
+
+
+# --- G1: fractions --------------------------------------------------------------------------------
+
+
+def compute_initial(params: MarketParams, open_notional: Quote) -> Quote:
+    """Return ceil(n·IMF/1e6), the whole notional at its bracket's fraction (G1)."""
+    fraction = get_initial_fraction(params, open_notional)
+    return Quote(mul_div_ceil(open_notional, fraction, PPM))
+
+
+def compute_maintenance(params: MarketParams, position_notional: Quote) -> Quote:
+    """Return ceil(ceil(n·IMF/1e6)·MMF/1e6), IMF the bracket's; open interest never scales it (G1)."""
+    initial = compute_initial(params, position_notional)
+    return Quote(mul_div_ceil(initial, params.maintenance_ppm, PPM))
+
+
+def get_initial_fraction(params: MarketParams, notional: Quote) -> RatePpm:
+    """Return the initial margin fraction of the bracket that holds the notional (G1)."""
+    brackets = params.brackets
+    held: MarginBracket = brackets[0]
+    for bracket in brackets[1:]:
+        if notional < bracket.notional_from:
+            break
+        held = bracket
+    return held.initial_margin_ppm
+
+
+def compute_scaled_fraction(
+    params: MarketParams, fraction: RatePpm, open_interest_notional: Quote
+) -> RatePpm:
+    """Return IMF + ceil((1 - IMF)·(OI - lower)/(upper - lower)), within [IMF, 100 %] (G1)."""
+    above = open_interest_notional - params.oi_lower_cap
+    if above <= 0:
+        return fraction
+    width = params.oi_upper_cap - params.oi_lower_cap
+    if width <= 0:
+        return RatePpm(PPM)
+    scaled = fraction + mul_div_ceil(PPM - fraction, above, width)
+    return RatePpm(clamp(scaled, lowest=fraction, highest=PPM))
+
+
+def compute_oi_margin(ledger: Ledger, owner: Address, market: MarketId) -> Quote:
+    """Return what the market's open interest adds to the account's IM there (G1).
+
+    Only an action that adds risk in this market must carry it: the taker's fill, at the open
+    interest after it, and a new order. What already rests does not, or wash trading would cancel
+    everybody's quotes.
+    """
+    record = ledger.markets.get(market)
+    if record is None:
+        return Quote(0)
+    params = ledger.market_params(market)
+    value = get_mark(ledger, market) * params.k
+    open_interest_notional = Quote(record.open_interest * value)
+    if open_interest_notional <= params.oi_lower_cap:
+        return Quote(0)
+    open_notional = compute_market_risk(ledger, owner, market).open_notional
+    fraction = get_initial_fraction(params, open_notional)
+    scaled = compute_scaled_fraction(params, fraction, open_interest_notional)
+    initial = mul_div_ceil(open_notional, fraction, PPM)
+    return Quote(mul_div_ceil(open_notional, scaled, PPM) - initial)
+
+
+# --- G3: the tests --------------------------------------------------------------------------------
+
+
+def is_covered(after: Risk, oi_margin: Quote) -> bool:
+    """Tell whether equity carries IM, and what open interest adds where risk is added (G3)."""
+    return after.equity >= after.initial + oi_margin
+
+
+def is_reduction(before: Risk, after: Risk) -> bool:
+    """Tell whether a fill reduces risk using no more than its share of the equity (G3).
+
+    So an account below IM can get out at a fair price, but not hand its equity to somebody else.
+    With MM = 0 before and after nothing was at risk, and only IM not being higher counts.
+    """
+    if before.maintenance == 0 and after.maintenance == 0:
+        return is_initial_not_higher(before, after)
+    if after.maintenance > before.maintenance:
+        return False
+    return (
+        after.equity >= before.equity
+        or _is_closed_solvent(after)
+        or _is_ratio_not_lower(before, after)
+    )
+
+
+def is_initial_not_higher(before: Risk, after: Risk) -> bool:
+    """Tell whether what rests asks for no more margin than before (G3)."""
+    return after.initial <= before.initial
+
+
+def _is_closed_solvent(after: Risk) -> bool:
+    """Tell whether nothing is at risk any more and nobody is owed: the last fill of an exit."""
+    return after.maintenance == 0 and after.equity >= 0
+
+
+def _is_ratio_not_lower(before: Risk, after: Risk) -> bool:
+    """Tell whether equity/MM did not fall, cross-multiplied: each lot took at most its share."""
+    return (
+        before.maintenance > 0
+        and after.maintenance > 0
+        and after.equity * before.maintenance >= before.equity * after.maintenance
+    )
+
+
+# --- G2: orders priced through the mark -------------------------------------------------------
+
+
+def _compute_loss_through(book: Book, owner: Address, mark: Ticks) -> int:
+    """Return Σ what filling at once would lose against the mark, in lots · ticks (G2)."""
+    loss = 0
+    for order in book.orders_through(owner, mark):
+        # Buys above the mark and sells below it: both factors have the same sign.
+        loss += order.size * (order.price - mark)
+    return loss

@@ -1,0 +1,163 @@
+"""Blocks, transactions, receipts and logs, to the letter of Ethereum's execution-apis.
+
+Quantities have no leading zeros, data and addresses are lower-case. What a wallet re-encodes and
+hashes (header, transaction) is complete, so that it comes to the same hash.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from node.chain.block import Block, Header, Log, Receipt
+from node.chain.transaction import Transaction, effective_gas_price
+from node.rpc.hex import data, quantity
+from node.state.proof import AccountProof
+from node.units import Address, Hash32, Wei
+
+Json = Any
+"""What orjson writes."""
+
+
+def render_header(header: Header, block_hash: Hash32) -> dict[str, Json]:
+    """Return a newHeads notification: the header's fields and its hash."""
+    return {
+        "number": quantity(header.number),
+        "hash": data(block_hash),
+        "parentHash": data(header.parent_hash),
+        "sha3Uncles": data(header.ommers_hash),
+        "miner": data(header.coinbase),
+        "stateRoot": data(header.state_root),
+        "transactionsRoot": data(header.transactions_root),
+        "receiptsRoot": data(header.receipts_root),
+        "logsBloom": data(header.logs_bloom),
+        "difficulty": quantity(header.difficulty),
+        "gasLimit": quantity(header.gas_limit),
+        "gasUsed": quantity(header.gas_used),
+        "timestamp": quantity(header.timestamp),
+        "extraData": data(header.extra_data),
+        "mixHash": data(header.prev_randao),
+        "nonce": data(header.nonce),
+        "baseFeePerGas": quantity(header.base_fee),
+        "withdrawalsRoot": data(header.withdrawals_root),
+    }
+
+
+def render_block(block: Block, *, full: bool) -> dict[str, Json]:
+    """Return a block with its transactions' hashes, or with the transactions in full."""
+    result = render_header(block.header, block.hash)
+    result["size"] = quantity(block.size)
+    result["transactions"] = (
+        [render_mined(block, index) for index in range(len(block.transactions))]
+        if full
+        else [data(tx.hash) for tx in block.transactions]
+    )
+    result["uncles"] = []
+    result["withdrawals"] = []
+    return result
+
+
+def render_pending_block(block: Block) -> dict[str, Json]:
+    """Return the block after the head as geth does: what is not known yet is null."""
+    return render_block(block, full=False) | {"hash": None, "nonce": None, "miner": None}
+
+
+def _render_transaction(tx: Transaction, gas_price: int) -> dict[str, Json]:
+    result: dict[str, Json] = {
+        "type": quantity(tx.type),
+        "chainId": quantity(tx.chain_id),
+        "nonce": quantity(tx.nonce),
+        "from": data(tx.sender),
+        "to": data(tx.to),
+        "gas": quantity(tx.gas_limit),
+        "gasPrice": quantity(gas_price),
+        "value": quantity(tx.value),
+        "input": data(tx.data),
+        "r": quantity(tx.r),
+        "s": quantity(tx.s),
+        "hash": data(tx.hash),
+    }
+    if tx.type == 0:
+        result["v"] = quantity(35 + 2 * tx.chain_id + tx.y_parity)
+        return result
+    result["v"] = result["yParity"] = quantity(tx.y_parity)
+    result["accessList"] = [
+        {"address": data(address), "storageKeys": [data(key) for key in keys]}
+        for address, keys in tx.access_list
+    ]
+    if tx.type == 2:
+        result["maxPriorityFeePerGas"] = quantity(tx.max_priority_fee)
+        result["maxFeePerGas"] = quantity(tx.max_fee)
+    return result
+
+
+def render_mined(block: Block, index: int) -> dict[str, Json]:
+    """Return a block's transaction; `gasPrice` is what it paid."""
+    tx = block.transactions[index]
+    result = _render_transaction(tx, effective_gas_price(tx, block.header.base_fee))
+    result["blockHash"] = data(block.hash)
+    result["blockNumber"] = quantity(block.header.number)
+    result["blockTimestamp"] = quantity(block.header.timestamp)
+    result["transactionIndex"] = quantity(index)
+    return result
+
+
+def render_pending(tx: Transaction) -> dict[str, Json]:
+    """Return a waiting transaction; `gasPrice` equals the fee cap, as geth has it."""
+    return _render_transaction(tx, tx.max_fee) | {
+        "blockHash": None,
+        "blockNumber": None,
+        "blockTimestamp": None,
+        "transactionIndex": None,
+    }
+
+
+def render_log(
+    block: Block, log: Log, *, tx_hash: Hash32, tx_index: int, log_index: int
+) -> dict[str, Json]:
+    """Return a log; `log_index` counts through the whole block."""
+    return {
+        "address": data(log.address),
+        "topics": [data(topic) for topic in log.topics],
+        "data": data(log.data),
+        "blockNumber": quantity(block.header.number),
+        "blockHash": data(block.hash),
+        "blockTimestamp": quantity(block.header.timestamp),
+        "transactionHash": data(tx_hash),
+        "transactionIndex": quantity(tx_index),
+        "logIndex": quantity(log_index),
+        "removed": False,
+    }
+
+
+def render_receipt(block: Block, index: int, receipt: Receipt, first_log: int) -> dict[str, Json]:
+    """Return a receipt; `first_log` counts the logs of the block's earlier transactions."""
+    tx = block.transactions[index]
+    result: dict[str, Json] = {
+        "transactionHash": data(tx.hash),
+        "transactionIndex": quantity(index),
+        "blockHash": data(block.hash),
+        "blockNumber": quantity(block.header.number),
+        "from": data(tx.sender),
+        "to": data(tx.to),
+        "cumulativeGasUsed": quantity(receipt.cumulative_gas),
+        "gasUsed": quantity(receipt.gas_used),
+        "effectiveGasPrice": quantity(receipt.effective_gas_price),
+        "contractAddress": None,
+        "logs": [
+            render_log(block, log, tx_hash=tx.hash, tx_index=index, log_index=first_log + place)
+            for place, log in enumerate(receipt.logs)
+        ],
+        "logsBloom": data(receipt.bloom),
+        "status": quantity(receipt.status),
+        "type": quantity(receipt.type),
+    }
+    if receipt.output:
+        result["revertReason"] = data(receipt.output)
+    return result
+
+
+def render_receipts(block: Block, receipts: Sequence[Receipt]) -> Iterator[dict[str, Json]]:
+    """Yield a block's receipts, logs counted through."""
+    first_log = 0
+    for index, receipt in enumerate(receipts):
+        yield render_receipt(block, index, receipt, first_log)
+        first_log += len(receipt.logs)
