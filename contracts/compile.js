@@ -1,6 +1,7 @@
 // Compiles interfaces/I*.sol to abi/*.json: plain ABI arrays that every library loads as they are.
 // `node compile.js` writes them, `node compile.js --check` only says whether they are up to date.
-// Deterministic: solc is pinned, entries are sorted, the text ends in one newline.
+// Deterministic: solc is pinned, entries and keys are sorted, a file ends in one newline.
+// Refuses a function, event, error or parameter without NatSpec.
 
 const fs = require("fs");
 const path = require("path");
@@ -11,26 +12,52 @@ const ABI = path.join(__dirname, "abi");
 const SHARED = ["ISystem"]; // a base of the others, at no address
 const ORDER = { function: 0, event: 1, error: 2 };
 
+/** Returns [file name, text] of each contract's ABI. */
 function compile() {
   const files = fs.readdirSync(INTERFACES).filter((name) => name.endsWith(".sol")).sort();
   const sources = Object.fromEntries(
     files.map((name) => [name, { content: fs.readFileSync(path.join(INTERFACES, name), "utf8") }]),
   );
-  const settings = { outputSelection: { "*": { "*": ["abi"] } } };
-  const input = { language: "Solidity", sources, settings };
-  const find = (name) => ({ contents: sources[path.basename(name)].content });
-  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: find }));
+  const settings = { outputSelection: { "*": { "*": ["abi", "userdoc", "devdoc"] } } };
+  const output = JSON.parse(
+    solc.compile(JSON.stringify({ language: "Solidity", sources, settings })),
+  );
   if (output.errors) {
     throw new Error(output.errors.map((error) => error.formattedMessage).join("\n"));
   }
-  const interfaces = files.map((name) => path.basename(name, ".sol"));
-  return interfaces
+  return files
+    .map((name) => path.basename(name, ".sol"))
     .filter((name) => !SHARED.includes(name))
-    .map((name) => [`${name.slice(1)}.json`, render(output.contracts[`${name}.sol`][name].abi)]);
+    .map((name) => {
+      const compiled = output.contracts[`${name}.sol`][name];
+      requireNatSpec(name, compiled);
+      return [`${name.slice(1)}.json`, render(compiled.abi)];
+    });
 }
 
 function signature(entry) {
-  return `${entry.name}(${entry.inputs.map((input) => input.type).join(",")})`;
+  return `${entry.name}(${entry.inputs.map((input) => canonicalType(input)).join(",")})`;
+}
+
+function canonicalType(parameter) {
+  if (!parameter.type.startsWith("tuple")) return parameter.type;
+  const components = parameter.components.map(canonicalType).join(",");
+  return parameter.type.replace("tuple", `(${components})`);
+}
+
+function requireNatSpec(name, { abi, userdoc, devdoc }) {
+  for (const entry of abi) {
+    const kind = entry.type === "function" ? "methods" : `${entry.type}s`;
+    const find = (doc) => [doc[kind]?.[signature(entry)]].flat()[0] ?? {};
+    const missing = entry.inputs.filter((input) => !find(devdoc).params?.[input.name]);
+    const returns = (entry.outputs ?? []).filter(
+      (output, index) => !find(devdoc).returns?.[output.name || `_${index}`],
+    );
+    if (!find(userdoc).notice || missing.length > 0 || returns.length > 0) {
+      const what = [...missing, ...returns].map((each) => each.name || "return value");
+      throw new Error(`${name}.${signature(entry)}: no NatSpec for ${what.join(", ") || "it"}`);
+    }
+  }
 }
 
 function compare(a, b) {
@@ -48,25 +75,27 @@ function render(abi) {
   return JSON.stringify(sortKeys([...abi].sort(compare)), null, 2) + "\n";
 }
 
+/** Returns file name -> text of what abi/ holds. */
+function present() {
+  if (!fs.existsSync(ABI)) return new Map();
+  const read = (name) => [name, fs.readFileSync(path.join(ABI, name), "utf8")];
+  return new Map(fs.readdirSync(ABI).sort().map(read));
+}
+
 function main() {
-  const check = process.argv.includes("--check");
-  const compiled = compile();
-  const expected = new Map(compiled);
-  const present = fs.existsSync(ABI) ? fs.readdirSync(ABI).sort() : [];
-  const stale = present.filter((name) => !expected.has(name));
-  for (const [name, text] of compiled) {
-    const file = path.join(ABI, name);
-    const old = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : null;
-    if (old === text) continue;
-    stale.push(name);
-    if (!check) {
-      fs.mkdirSync(ABI, { recursive: true });
-      fs.writeFileSync(file, text);
-    }
-  }
-  if (check && stale.length > 0) {
-    console.error(`abi/ differs from interfaces/: ${stale.join(", ")}; run \`npm run build\``);
+  const wanted = new Map(compile());
+  const found = present();
+  const names = new Set([...wanted.keys(), ...found.keys()]);
+  const different = [...names].filter((name) => wanted.get(name) !== found.get(name));
+  if (process.argv.includes("--check")) {
+    if (different.length === 0) return;
+    console.error(`abi/ differs from interfaces/: ${different.join(", ")}; run \`npm run build\``);
     process.exit(1);
+  }
+  fs.mkdirSync(ABI, { recursive: true });
+  for (const name of different) {
+    if (wanted.has(name)) fs.writeFileSync(path.join(ABI, name), wanted.get(name));
+    else fs.rmSync(path.join(ABI, name));
   }
 }
 

@@ -93,35 +93,40 @@ def _decode_payload(data: bytes, position: int, end: int, depth: int) -> RlpList
     items: RlpList = []
     while position < end:
         first = data[position]
-        position += 1
         if first < 0x80:
-            items.append(data[position - 1 : position])
-            continue
-        if first < 0xC0:
-            length = first - 0x80
-        else:
-            if depth == RLP_DEPTH_MAX:
-                raise EncodingError(f"rlp: nested deeper than {RLP_DEPTH_MAX}")
-            length = first - 0xC0
-        if length > 55:
-            size = length - 55
-            length = int.from_bytes(data[position : position + size], "big")
-            if position + size > end:
-                raise EncodingError("rlp: ends within a length")
-            if length < 56 or data[position] == 0:
-                raise EncodingError("rlp: a length is not in its shortest form")
-            position += size
-        stop = position + length
-        if stop > end:
-            raise EncodingError(f"rlp: an item ends {stop - end} bytes beyond its list")
-        if first < 0xC0:
-            if length == 1 and data[position] < 0x80:
-                raise EncodingError("rlp: a single byte below 0x80 has no prefix")
+            stop = position + 1
             items.append(data[position:stop])
+        elif first < 0xB8:
+            stop = position + first - 0x7F
+            item = data[position + 1 : stop]
+            if first == 0x81 and item < b"\x80" and item:
+                raise EncodingError("rlp: a single byte below 0x80 has a prefix")
+            items.append(item)
         else:
-            items.append(_decode_payload(data, position, stop, depth + 1))
+            start, stop = _decode_prefix(data, position, first)
+            if stop <= end and first < 0xC0:
+                items.append(data[start:stop])
+            elif stop <= end:
+                if depth == RLP_DEPTH_MAX:
+                    raise EncodingError(f"rlp: nested deeper than {RLP_DEPTH_MAX}")
+                items.append(_decode_payload(data, start, stop, depth + 1))
         position = stop
+    if position > end:
+        raise EncodingError(f"rlp: an item ends {position - end} bytes beyond its list")
     return items
+
+
+def _decode_prefix(data: bytes, position: int, first: int) -> tuple[int, int]:
+    """Return where the content of a long string, or of a list, starts and stops."""
+    position += 1
+    if 0xC0 <= first < 0xF8:
+        return position, position + first - 0xC0
+    size = first - (0xF7 if first >= 0xC0 else 0xB7)
+    digits = data[position : position + size]
+    length = int.from_bytes(digits, "big")
+    if len(digits) == size and (length < 56 or digits[0] == 0):
+        raise EncodingError("rlp: a length is not in its shortest form")
+    return position + size, position + size + length
 
 
 def rlp_int(n: int) -> bytes:
@@ -197,7 +202,7 @@ class Codec(Generic[R]):
         for (field, kind), value in zip(self._kinds.items(), record, strict=True):
             if not kind.is_good(value):
                 raise EncodingError(f"{name}.{field}: was {_show(value)}, expected {kind.expected}")
-        raise EncodingError(f"{name}: a text in it is not valid Unicode")
+        raise AssertionError(f"{record!r} was refused for no reason")
 
     def _explain(self, data: bytes) -> str:
         name = self.record_class.__name__
@@ -260,6 +265,14 @@ def _from_big(digits: bytes) -> int:
     return int.from_bytes(digits, "big", signed=True)
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
 _BIG = _Kind("an integer as two's complement", "type({v}) is int", None, _to_big, _from_big)
 _SCALARS: dict[Any, _Kind] = {
     int: _Kind(
@@ -269,7 +282,7 @@ _SCALARS: dict[Any, _Kind] = {
     ),
     bool: _Kind("true or false", "type({v}) is bool"),
     bytes: _Kind("bytes", "type({v}) is bytes"),
-    str: _Kind("a text", "type({v}) is str"),
+    str: _Kind("a text", "type({v}) is str and ({v}.isascii() or {x}({v}))", _is_unicode),
     Address: _Kind("20 bytes", "type({v}) is bytes and len({v}) == 20"),
     Hash32: _Kind("32 bytes", "type({v}) is bytes and len({v}) == 32"),
 }
@@ -325,10 +338,7 @@ def to_wire(record):
 def encode(record):
     {fields}, = record
     if {tests}:
-        try:
-            return pack({wire})
-        except UnicodeEncodeError:
-            pass
+        return pack({wire})
     refuse(record)
 
 def from_wire(wire):

@@ -7,9 +7,11 @@
     │   ├── KeyFileError
     │   ├── PortInUse
     │   ├── DatabaseInUse
+    │   ├── CorruptDatabase           its own checksums say so
     │   ├── ForeignDatabase           other genesis, newer format
     │   ├── StaleDatabase             older than its own side file
-    │   └── NodeUnreachable
+    │   ├── NodeUnreachable
+    │   └── RequestRefused            a node answers our own client with an error
     ├── EncodingError                 bytes that are not in their one canonical form
     ├── CorruptState                  a stored node or record does not hash to its name
     ├── MissingState                  a state root that is not kept here
@@ -94,6 +96,10 @@ class DatabaseInUse(OperatorError):
     """Another process owns the database; names it."""
 
 
+class CorruptDatabase(OperatorError):
+    """The database's own checksums do not hold; names it."""
+
+
 class ForeignDatabase(OperatorError):
     """The database belongs to another genesis or to a newer format; it is left untouched."""
 
@@ -104,6 +110,15 @@ class StaleDatabase(OperatorError):
 
 class NodeUnreachable(OperatorError):
     """No node answers at the URL."""
+
+
+@dataclass(eq=False)
+class RequestRefused(OperatorError):
+    """A node answered a request of our own client with a JSON-RPC error."""
+
+    code: int
+    data: str | None
+    """The ABI error of a revert, in hex."""
 
 
 # --- bytes and state ---------------------------------------------------------------------------

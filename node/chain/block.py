@@ -27,6 +27,7 @@ from node.encoding import (
     rlp_list_of,
 )
 from node.errors import EncodingError, InvalidTransaction
+from node.system.logs import Log
 from node.units import Address, Hash32, Height, TimeMs, Wei
 
 EMPTY_OMMERS_HASH = keccak256(rlp_encode([]))
@@ -80,14 +81,6 @@ class Extension(NamedTuple):
     last_certificate_hash: Hash32
     effects_head: Hash32
     """Head of the external-effects journal."""
-
-
-class Log(NamedTuple):
-    """An ABI event."""
-
-    address: Address
-    topics: tuple[Hash32, ...]
-    data: bytes
 
 
 class Receipt(NamedTuple):

@@ -38,7 +38,7 @@ from node.crypto import keccak256
 from node.perp.account import FEES
 from node.state.kv import KeyValue
 from node.state.ordered import ordered_root
-from node.state.store import EMPTY_ROOT, Commit, StateReader, StateStore
+from node.state.store import EMPTY_TRIE_ROOT, Commit, State, StateReader, StateStore
 from node.units import Address, Hash32, Height, TimeMs
 
 ZERO_HASH = Hash32(bytes(32))
@@ -148,7 +148,7 @@ class Blockchain:
             return head.state
         return self.states.at(block.header.state_root)
 
-    def proof_state(self, block: Block) -> StateReader:
+    def proof_state(self, block: Block) -> State:
         """Return a block's state as a trie, which can prove."""
         return self.states.at(block.header.state_root)
 
@@ -196,14 +196,14 @@ class Blockchain:
     # --- beginnings ------------------------------------------------------------------------------
 
     def _commit_genesis(self) -> Head:
-        ledger = build_genesis_ledger(self.genesis, self.states.at(EMPTY_ROOT))
-        commit = self.states.commit(EMPTY_ROOT, ledger.changes())
+        ledger = build_genesis_ledger(self.genesis, self.states.at(EMPTY_TRIE_ROOT))
+        commit = self.states.commit(EMPTY_TRIE_ROOT, ledger.changes())
         extension = Extension(
             version=1,
             fork_id=0,
             dev_epoch=0,
             time_ms=self.genesis.time_ms,
-            transitions_root=EMPTY_ROOT,
+            transitions_root=EMPTY_TRIE_ROOT,
             certified_height=Height(0),
             last_certificate_hash=ZERO_HASH,
             effects_head=ZERO_HASH,
@@ -261,7 +261,7 @@ def seal(
         prev_randao=ZERO_HASH,
         nonce=bytes(8),
         base_fee=inputs.base_fee,
-        withdrawals_root=EMPTY_ROOT,
+        withdrawals_root=EMPTY_TRIE_ROOT,
     )
     return Block(
         header_hash(header),

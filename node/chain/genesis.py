@@ -8,9 +8,9 @@ integers are JSON integers, amounts of money (atoms or wei) decimal strings, bec
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from node.chain.document import (
     AMOUNT_MAX,
@@ -36,8 +36,6 @@ from node.perp.parameters import (
     validate_market_params,
 )
 from node.units import Address, Hash32, MarketId, Quote, TimeMs, Wei
-
-P = TypeVar("P")
 
 FORMAT = 1
 """The format of the document that this version reads."""
@@ -171,21 +169,12 @@ def validate_genesis(genesis: Genesis) -> None:
         )
     if genesis.validators:
         fail("validators", f"names {len(genesis.validators)}", "this version runs without: use []")
-    council, chain = genesis.council, genesis.chain
-    _validate_people("council.members", council.members, "council.threshold", council.threshold)
-    _validate_people("reporters", chain.reporters, "reporter_quorum", chain.reporter_quorum)
-    _validate_params("chain", validate_chain_params, genesis.chain)
+    _require_people("council.members", genesis.council.members)
+    validate_council(genesis.council)
+    _require_people("reporters", genesis.chain.reporters)
+    validate_chain_params(genesis.chain)
     _validate_markets(genesis.markets)
     _validate_accounts(genesis)
-
-
-def _validate_people(where: str, addresses: Sequence[Address], needed: str, number: int) -> None:
-    if not addresses:
-        fail(where, "is empty", "name at least one address")
-    for address in addresses:
-        _require_person(where, address)
-    _require_distinct(where, "address", addresses)
-    require_range(needed, number, 1, len(addresses))
 
 
 def _validate_markets(markets: Sequence[GenesisMarket]) -> None:
@@ -195,7 +184,7 @@ def _validate_markets(markets: Sequence[GenesisMarket]) -> None:
     _require_distinct("markets", "symbol", [market.params.symbol for market in markets])
     for market in markets:
         require_range("markets.id", market.id, 1, MARKET_ID_MAX)
-        _validate_params(f"market {market.id}", validate_market_params, market.params)
+        validate_market_params(market.params)
 
 
 def _validate_accounts(genesis: Genesis) -> None:
@@ -207,11 +196,12 @@ def _validate_accounts(genesis: Genesis) -> None:
     require_range("the sum of all tokens and margin", money + genesis.vault_margin, 0, AMOUNT_MAX)
 
 
-def _validate_params(where: str, validate: Callable[[P], None], params: P) -> None:
-    try:
-        validate(params)
-    except GenesisError as error:
-        raise GenesisError(f"{where}: {error.message}") from None
+def _require_people(where: str, addresses: Sequence[Address]) -> None:
+    if not addresses:
+        fail(where, "is empty", "name at least one address")
+    for address in addresses:
+        _require_person(where, address)
+    _require_distinct(where, "address", addresses)
 
 
 def _require_person(where: str, address: Address) -> None:
@@ -219,7 +209,7 @@ def _require_person(where: str, address: Address) -> None:
         fail(where, f"names {checksum_address(address)}", "that address belongs to the system")
 
 
-def _require_distinct(where: str, what: str, values: Sequence[Address] | Sequence[object]) -> None:
+def _require_distinct(where: str, what: str, values: Sequence[object]) -> None:
     seen: set[object] = set()
     for value in values:
         if value in seen:
@@ -250,9 +240,14 @@ def _genesis_of(document: Any) -> Genesis:
             **read_fields(document["chain"], _CHAIN, "chain"),
         ),
         markets=tuple(sorted(_read_markets(document["markets"]))),
+        council=_sorted_council(values.pop("council")),
         accounts=tuple(sorted(values.pop("accounts"))),
         **values,
     )
+
+
+def _sorted_council(council: Council) -> Council:
+    return council._replace(members=tuple(sorted(council.members)))
 
 
 def _read_markets(value: Any) -> list[GenesisMarket]:

@@ -18,14 +18,14 @@ from node.units import Height, Quote, Wei
 def build_genesis_ledger(genesis: Genesis, empty: StateReader) -> StateLedger:
     """Return a ledger that holds the genesis state as changes over the empty state."""
     moment = Moment(Height(0), genesis.time_ms, genesis.time_ms)
-    ledger = StateLedger(empty, Derived(empty, {}, {}), moment, genesis.chain_id)
+    ledger = StateLedger(empty, Derived(empty, {}, None), moment, genesis.chain_id)
     ledger.write_genesis(
         params=genesis.chain,
         market_ids=keys.MarketIds(tuple(market.id for market in genesis.markets)),
         council=Council(genesis.council.members, genesis.council.threshold),
     )
     ledger.set_status(initial_chain_status(genesis.time_ms))
-    for contract in CONTRACTS:
+    for contract in CONTRACTS.values():
         ledger.set_native(contract.address, Native(0, Wei(0), contract.code_hash))
     for market in genesis.markets:
         ledger.set_market_params(market.id, market.params)

@@ -10,12 +10,12 @@ LevelDB: every table has a one-byte prefix.
 """
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from node.crypto import keccak256
 from node.encoding import Codec, codec_of
 from node.governance.council import Council
-from node.perp.account import EXCHANGE, Account, Position, market_address, system_address
+from node.perp.account import EXCHANGE, Account, Position, market_address
 from node.perp.funding import Funding
 from node.perp.market import Market
 from node.perp.modes import ChainStatus, MarketStatus
@@ -23,14 +23,12 @@ from node.perp.oracle import Oracle, Report
 from node.perp.order import Order, Trigger
 from node.perp.parameters import ChainParams, MarketParams
 from node.state.store import StateTables
+from node.system.contracts import GOVERNANCE, TOKEN
 from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
 from node.units import Address, Hash32, Height, MarketId, OrderId
 
-TOKEN = system_address(0x1001)
-GOVERNANCE = system_address(0x1004)
-
 K = TypeVar("K")
-R = TypeVar("R")
+R = TypeVar("R", bound=tuple[Any, ...])
 
 NOBODY = Address(bytes(20))
 
@@ -54,7 +52,7 @@ class MarketIds(NamedTuple):
 class Place(Generic[K, R]):
     """Where one kind of record lives: its contract and key, and how it is encoded."""
 
-    __slots__ = ("address", "codec", "key", "kind")
+    __slots__ = ("address", "codec", "key", "prefix")
 
     def __init__(
         self,
@@ -63,7 +61,8 @@ class Place(Generic[K, R]):
         address: Callable[[K], Address],
         key: Callable[[K], bytes],
     ) -> None:
-        self.kind = kind
+        self.prefix = kind.to_bytes(1, "big")
+        """What all its keys begin with, and no other kind's at the same address."""
         self.codec: Codec[R] = codec_of(record)
         self.address = address
         self.key = key

@@ -14,24 +14,21 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from node.chain import keys
 from node.chain.keys import MarketIds, Place
 from node.governance.council import Council
-from node.perp.account import EXCHANGE, Account, Position
+from node.perp.account import EXCHANGE, Account, Position, market_address
 from node.perp.book import Book, Journal
 from node.perp.funding import Funding
 from node.perp.invariants import Touched
 from node.perp.market import Market
 from node.perp.modes import ChainStatus, MarketStatus
 from node.perp.oracle import Oracle, Report
-from node.perp.order import Order, Trigger
 from node.perp.parameters import ChainParams, MarketParams
-from node.state.store import AccountChange, Changes, StateReader
+from node.state.store import EMPTY_CODE_HASH, AccountChange, Changes, StateReader
 from node.system.ledger import SystemEvent
 from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
-from node.units import Address, Height, MarketId, OrderId, TimeMs, Wei
+from node.units import Address, Hash32, Height, MarketId, OrderId, TimeMs, Wei
 
 K = TypeVar("K")
-R = TypeVar("R")
-
-NO_CODE = keys.keccak256(b"")
+R = TypeVar("R", bound=tuple[Any, ...])
 
 
 class Native(NamedTuple):
@@ -39,10 +36,10 @@ class Native(NamedTuple):
 
     nonce: int
     balance: Wei
-    code_hash: bytes
+    code_hash: Hash32
 
 
-ABSENT = Native(0, Wei(0), NO_CODE)
+ABSENT = Native(0, Wei(0), EMPTY_CODE_HASH)
 
 
 class OverlayTable(Generic[K, R]):
@@ -106,69 +103,125 @@ class OverlayTable(Generic[K, R]):
         return record
 
 
-class PositionTable:
-    """Positions, and beside them who holds any: the candidates for liquidation (derived)."""
+class Standing:
+    """Who has open positions, and who owes without one: kept beside the tables (derived)."""
 
-    __slots__ = ("_journal", "holders", "table")
+    __slots__ = ("_journal", "debtors", "holders")
 
     def __init__(
-        self,
-        table: OverlayTable[tuple[Address, MarketId], Position],
-        holders: dict[Address, int],
-        journal: Journal,
+        self, holders: dict[Address, int], debtors: dict[Address, None], journal: Journal
     ) -> None:
-        self.table = table
         self.holders = holders
         """Account -> number of its open positions."""
+        self.debtors = debtors
+        """Accounts with a negative balance and no open position."""
         self._journal = journal
 
-    def get(self, key: tuple[Address, MarketId], /) -> Position | None:
-        """Return the position, None if flat."""
-        return self.table.get(key)
+    def fork(self, journal: Journal) -> Standing:
+        """Return a child to work on."""
+        return Standing(dict(self.holders), dict(self.debtors), journal)
 
-    def set(self, key: tuple[Address, MarketId], record: Position, /) -> None:
-        """Write an open position."""
-        if self.table.get(key) is None:
-            self._count(key[0], 1)
-        self.table.set(key, record)
-
-    def delete(self, key: tuple[Address, MarketId], /) -> None:
-        """Remove a position that became flat."""
-        if self.table.get(key) is not None:
-            self._count(key[0], -1)
-            self.table.delete(key)
-
-    def _count(self, account: Address, step: int) -> None:
+    def count(self, account: Address, step: int) -> None:
+        """Add to an account's number of open positions."""
         before = self.holders.get(account, 0)
-        self._journal.append((self._restore, (account, before)))
-        self._restore(account, before + step)
+        self._journal.append((self._set_holder, (account, before)))
+        self._set_holder(account, before + step)
 
-    def _restore(self, account: Address, count: int) -> None:
+    def set_debtor(self, account: Address, owes: bool) -> None:
+        """Record whether an account owes without a position."""
+        if owes != (account in self.debtors):
+            self._journal.append((self._set_debtor, (account, not owes)))
+            self._set_debtor(account, owes)
+
+    def _set_holder(self, account: Address, count: int) -> None:
         if count:
             self.holders[account] = count
         else:
             self.holders.pop(account, None)
 
+    def _set_debtor(self, account: Address, owes: bool) -> None:
+        if owes:
+            self.debtors[account] = None
+        else:
+            self.debtors.pop(account, None)
+
+
+class AccountTable:
+    """Margin accounts, with the standing kept right beside them."""
+
+    __slots__ = ("_standing", "get", "table")
+
+    def __init__(self, table: OverlayTable[Address, Account], standing: Standing) -> None:
+        self.table = table
+        self.get = table.get
+        self._standing = standing
+
+    def set(self, key: Address, record: Account, /) -> None:
+        """Write an account."""
+        self.table.set(key, record)
+        standing = self._standing
+        standing.set_debtor(key, record.balance < 0 and key not in standing.holders)
+
+    def delete(self, key: Address, /) -> None:
+        """Remove an account that is empty."""
+        self.table.delete(key)
+        self._standing.set_debtor(key, False)
+
+
+class PositionTable:
+    """Positions, with the standing kept right beside them."""
+
+    __slots__ = ("_accounts", "_standing", "get", "table")
+
+    def __init__(
+        self,
+        table: OverlayTable[tuple[Address, MarketId], Position],
+        accounts: OverlayTable[Address, Account],
+        standing: Standing,
+    ) -> None:
+        self.table = table
+        self.get = table.get
+        self._accounts = accounts
+        self._standing = standing
+
+    def set(self, key: tuple[Address, MarketId], record: Position, /) -> None:
+        """Write an open position."""
+        if self.table.get(key) is None:
+            self._standing.count(key[0], 1)
+            self._standing.set_debtor(key[0], False)
+        self.table.set(key, record)
+
+    def delete(self, key: tuple[Address, MarketId], /) -> None:
+        """Remove a position that became flat."""
+        if self.table.get(key) is None:
+            return
+        self.table.delete(key)
+        standing = self._standing
+        standing.count(key[0], -1)
+        account = self._accounts.get(key[0])
+        owes = account is not None and account.balance < 0
+        standing.set_debtor(key[0], owes and key[0] not in standing.holders)
+
 
 class Derived:
-    """What is kept in memory beside a state and belongs to its root: books and holders.
+    """What is kept in memory beside a state and belongs to its root: books and standing.
 
     Never trusted across roots: made anew from the records, or handed on by the ledger that made
     the next state. Immutable once it belongs to a head.
     """
 
-    __slots__ = ("_reader", "books", "holders")
+    __slots__ = ("_reader", "_standing", "books")
 
     def __init__(
-        self, reader: StateReader, books: dict[MarketId, Book], holders: dict[Address, int] | None
+        self, reader: StateReader, books: dict[MarketId, Book], standing: Standing | None
     ) -> None:
         self._reader = reader
         self.books = books
-        self.holders = holders
+        self._standing = standing
 
     def load(self, markets: Sequence[MarketId]) -> None:
         """Build everything now, so that readers in other threads only read."""
-        self.get_holders()
+        self.standing()
         for market in markets:
             self.book(market)
 
@@ -178,33 +231,40 @@ class Derived:
             self.books[market] = load_book(self._reader, market)
         return self.books[market]
 
-    def get_holders(self) -> dict[Address, int]:
-        """Return account -> number of open positions."""
-        if self.holders is None:
-            self.holders = load_holders(self._reader)
-        return self.holders
+    def standing(self) -> Standing:
+        """Return who has positions and who owes, loading it from the records if need be."""
+        if self._standing is None:
+            self._standing = load_standing(self._reader)
+        return self._standing
 
 
 def load_book(reader: StateReader, market: MarketId) -> Book:
     """Build a market's book from its records."""
-    address = keys.market_address(market)
+    address = market_address(market)
     book = Book([])
-    for place, put in ((keys.ORDERS, book.put_order), (keys.TRIGGERS, book.put_trigger)):
-        prefix = place.kind.to_bytes(1, "big")
-        found = [place.codec.decode(data) for _, data in reader.records(address, prefix)]
-        for record in sorted(found, key=lambda each: each.id):
-            put(record)  # type: ignore[operator]  # each place goes with its own method
+    for order in sorted(_load_records(reader, address, keys.ORDERS), key=lambda each: each.id):
+        book.put_order(order)
+    for trigger in sorted(_load_records(reader, address, keys.TRIGGERS), key=lambda each: each.id):
+        book.put_trigger(trigger)
     return book
 
 
-def load_holders(reader: StateReader) -> dict[Address, int]:
-    """Count every account's open positions from the records."""
+def load_standing(reader: StateReader) -> Standing:
+    """Find who has positions and who owes, from the records."""
     holders: dict[Address, int] = {}
-    prefix = keys.POSITIONS.kind.to_bytes(1, "big")
-    for key, _ in reader.records(EXCHANGE, prefix):
+    for key, _ in reader.records(EXCHANGE, keys.POSITIONS.prefix):
         account = Address(key[5:25])
         holders[account] = holders.get(account, 0) + 1
-    return holders
+    debtors: dict[Address, None] = {}
+    for key, data in reader.records(EXCHANGE, keys.ACCOUNTS.prefix):
+        account = Address(key[5:25])
+        if keys.ACCOUNTS.codec.decode(data).balance < 0 and account not in holders:
+            debtors[account] = None
+    return Standing(holders, debtors, [])
+
+
+def _load_records(reader: StateReader, address: Address, place: Place[Any, R]) -> Iterator[R]:
+    return (place.codec.decode(data) for _, data in reader.records(address, place.prefix))
 
 
 class Moment(NamedTuple):
@@ -236,10 +296,10 @@ class StateLedger:
             self._tables.append(made)
             return made
 
-        self.accounts = table(keys.ACCOUNTS)
-        self.positions = PositionTable(
-            table(keys.POSITIONS), dict(derived.get_holders()), self.journal
-        )
+        self.standing = derived.standing().fork(self.journal)
+        accounts, positions = table(keys.ACCOUNTS), table(keys.POSITIONS)
+        self.accounts = AccountTable(accounts, self.standing)
+        self.positions = PositionTable(positions, accounts, self.standing)
         self.markets = table(keys.MARKETS)
         self.statuses = table(keys.STATUSES)
         self.oracles = table(keys.ORACLES)
@@ -293,7 +353,11 @@ class StateLedger:
 
     def holders(self) -> Sequence[Address]:
         """Return every account with an open position, ascending."""
-        return sorted(self.positions.holders)
+        return sorted(self.standing.holders)
+
+    def debtors(self) -> Sequence[Address]:
+        """Return every address that owes without an open position, ascending."""
+        return sorted(self.standing.debtors)
 
     def emit(self, event: SystemEvent, /) -> None:
         """Record what happened, in order."""
@@ -372,7 +436,9 @@ class StateLedger:
         changes = Changes(accounts={}, records={})
         for address, native in self.natives.items():
             if native != self._native_base[address]:
-                changes.accounts[address] = AccountChange(*native)
+                changes.accounts[address] = AccountChange(
+                    native.nonce, native.balance, native.code_hash
+                )
         for table in self._tables:
             table.encode_changes(changes)
         for market, book in self._books.items():
@@ -381,33 +447,36 @@ class StateLedger:
 
     def _encode_book(self, market: MarketId, book: Book, changes: Changes) -> None:
         before = self.derived.book(market)
-        address = keys.market_address(market)
-        rows: dict[bytes, bytes | None] = {}
-        for place, ids, now, then in (
-            (keys.ORDERS, book.changed_orders, book.orders, before.orders),
-            (keys.TRIGGERS, book.changed_triggers, book.triggers, before.triggers),
-        ):
-            for number in ids:
-                record: Order | Trigger | None = now.get(number)
-                if record != then.get(number):
-                    rows[place.key((market, number))] = (
-                        None if record is None else place.codec.encode(record)  # type: ignore[arg-type]  # place and book agree
-                    )
-        if rows:
-            changes.records.setdefault(address, {}).update(rows)
+        rows = changes.records.setdefault(market_address(market), {})
+        for order_id in book.changed_orders:
+            order = book.orders.get(order_id)
+            if order != before.orders.get(order_id):
+                rows[keys.ORDERS.key((market, order_id))] = (
+                    None if order is None else keys.ORDERS.codec.encode(order)
+                )
+        for trigger_id in book.changed_triggers:
+            trigger = book.triggers.get(trigger_id)
+            if trigger != before.triggers.get(trigger_id):
+                rows[keys.TRIGGERS.key((market, trigger_id))] = (
+                    None if trigger is None else keys.TRIGGERS.codec.encode(trigger)
+                )
 
     def derive(self, reader: StateReader) -> Derived:
         """Hand books and holders on to the state that this ledger's changes made."""
         books = {**self.derived.books, **self._books}
-        return Derived(reader, books, self.positions.holders)
+        return Derived(reader, books, self.standing)
 
     def touched(self) -> Touched:
         """Return what this block changed, for the cheap invariants."""
         return Touched(
-            accounts=sorted(self.accounts.changed()),
+            accounts=sorted(self.accounts.table.changed()),
             positions=sorted(self.positions.table.changed()),
             markets=sorted(self._books),
         )
+
+    def touched_tokens(self) -> Sequence[Address]:
+        """Return whose token balances this block changed."""
+        return sorted(self.token_balances.changed())
 
     def parent(self) -> StateLedger:
         """Return the parent's state, to compare with."""

@@ -38,7 +38,7 @@ class Place(NamedTuple):
     """Where a transaction is."""
 
     block_hash: Hash32
-    index: int
+    tx_index: int
 
 
 class BlockStore:

@@ -249,12 +249,12 @@ def _without_signature(encoded: bytes, fields: RlpList) -> bytes:
 
 
 def _number(item: Any, name: str, size_max: int = 32) -> int:
+    if type(item) is bytes and len(item) <= size_max and item[:1] != b"\0":
+        return int.from_bytes(item, "big")
     digits = _bytes(item, name)
     if len(digits) > size_max:
         raise MalformedTransaction(f"{name} has {len(digits)} bytes, at most {size_max} fit")
-    if digits and digits[0] == 0:
-        raise MalformedTransaction(f"{name} has leading zeros")
-    return int.from_bytes(digits, "big")
+    raise MalformedTransaction(f"{name} has leading zeros")
 
 
 def _nonce(item: Any) -> int:

@@ -40,8 +40,8 @@ from node.perp.view import (
     compute_market_views,
 )
 from node.state.proof import AccountProof, prove
-from node.state.store import EMPTY_ROOT
-from node.system.contracts import code_of
+from node.state.store import EMPTY_TRIE_ROOT
+from node.system.contracts import CONTRACTS
 from node.system.dispatch import encode_refusal
 from node.system.gas import intrinsic_gas
 from node.units import Address, Hash32, Height, MarketId, Wei
@@ -55,7 +55,7 @@ class Located(NamedTuple):
     """A transaction in a canonical block."""
 
     block: Block
-    index: int
+    tx_index: int
     receipt: Receipt
 
 
@@ -306,7 +306,7 @@ class Core:
         receipts = self._blockchain.store.load_receipts(place.block_hash)
         assert block is not None, "a place is written with its block"
         assert receipts is not None, "receipts are written with their block"
-        return Located(block, place.index, receipts[place.index])
+        return Located(block, place.tx_index, receipts[place.tx_index])
 
     def _find_logs(
         self,
@@ -327,11 +327,11 @@ class Core:
         leaf = self._blockchain.state_at(block).get_account(address)
         floor = block.extension.fork_id << 32
         if leaf is None:
-            return NativeAccount(floor, Wei(0), b"", EMPTY_ROOT, keccak256(b""))
+            return NativeAccount(floor, Wei(0), b"", EMPTY_TRIE_ROOT, keccak256(b""))
         return NativeAccount(
             max(leaf.nonce, floor),
             Wei(leaf.balance),
-            code_of(address),
+            CONTRACTS[address].code if address in CONTRACTS else b"",
             leaf.storage_root,
             leaf.code_hash,
         )

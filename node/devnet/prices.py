@@ -12,7 +12,7 @@ from math import isqrt
 from typing import NamedTuple, Protocol
 
 from node.devnet.price_file import PRICE_UNIT, Bar
-from node.units import PPM, Ticks, TimeMs
+from node.units import PPM, Ticks, TimeMs, mul_div_floor
 
 START_USD: Mapping[str, int] = {"BTC-USD": 93_000, "ETH-USD": 3_200}
 """Where walks start and constants stay; 100 for any other symbol."""
@@ -27,10 +27,6 @@ class PricedMarket(NamedTuple):
 
 class PriceSource(Protocol):
     """Prices by block time."""
-
-    @property
-    def label(self) -> str:
-        """What the banner says about it."""
 
     def price(self, market: PricedMarket, time_ms: TimeMs) -> Ticks:
         """Return the market's price at a block time."""
@@ -83,7 +79,7 @@ class SimulatedWalk(NamedTuple):
             _wave(f"{self.seed}/{market.symbol}/{octave}", time_ms, STEP_MS << octave, height)
             for octave, height in enumerate(_HEIGHTS)
         )
-        return Ticks(start_price(market) * (PPM + shift_ppm) // PPM)
+        return Ticks(mul_div_floor(start_price(market), PPM + shift_ppm, PPM))
 
 
 def _wave(name: str, time_ms: int, length_ms: int, height_ppm: int) -> int:
@@ -91,7 +87,7 @@ def _wave(name: str, time_ms: int, length_ms: int, height_ppm: int) -> int:
     index, passed_ms = divmod(time_ms, length_ms)
     before, after = _draw(name, index), _draw(name, index + 1)
     level = before * (length_ms - passed_ms) + after * passed_ms
-    return level * height_ppm // (length_ms * PPM)
+    return mul_div_floor(level, height_ppm, length_ms * PPM)
 
 
 @lru_cache(maxsize=4096)
@@ -102,29 +98,24 @@ def _draw(name: str, index: int) -> int:
 
 
 class ReplayedPrices(NamedTuple):
-    """A file's bars, played from `start_ms` of block time on; other markets walk."""
+    """A file's bars for one market, played from `start_ms` of block time on; the others walk."""
 
     symbol: str
     bars: Sequence[Bar]
-    name: str
     start_ms: TimeMs
     speed_ppm: int
     others: PriceSource
 
-    @property
-    def label(self) -> str:
-        """Name the file, its market, and what the other markets do."""
-        return f"{self.name} for {self.symbol}, {self.others.label} for other markets"
-
     def price(self, market: PricedMarket, time_ms: TimeMs) -> Ticks:
-        """Return the close of the last bar at or before the time; nothing is interpolated.
+        """Return the close of the last bar at or before the time, in whole ticks (floor).
 
-        Before the first bar its own close, after the last bar the last close. Rounds to the tick
-        below.
+        Nothing is interpolated. Before the first bar it is the first one's close, after the last
+        bar the last one's.
         """
         if market.symbol != self.symbol:
             return self.others.price(market, time_ms)
-        replayed_ms = self.bars[0].time_ms + (time_ms - self.start_ms) * self.speed_ppm // PPM
+        played_ms = mul_div_floor(time_ms - self.start_ms, self.speed_ppm, PPM)
+        replayed_ms = self.bars[0].time_ms + played_ms
         index = bisect_right(self.bars, replayed_ms, key=lambda bar: bar.time_ms) - 1
-        bar = self.bars[max(index, 0)]
-        return Ticks(bar.close_e8 * 10**market.tick_decimals // PRICE_UNIT)
+        close_e8 = self.bars[max(index, 0)].close_e8
+        return Ticks(mul_div_floor(close_e8, 10**market.tick_decimals, PRICE_UNIT))

@@ -1,12 +1,14 @@
-"""Margin accounts, positions, and the journal entries by which alone money moves (RULES M1, M2, I5).
-"""
+"""Margin accounts, positions, and journal entries, by which alone money moves (RULES M1 to M3)."""
 
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from node.encoding import BIG
+from node.errors import InsufficientBalance, NotAllowedInMode, WithdrawalsClosed
+from node.perp.events import Deposited, Withdrawn
 from node.perp.ledger import Ledger
-from node.units import Address, FundingIndex, Lots, MarketId, Quote
+from node.perp.status import CHAIN, Mode, require_mode
+from node.units import PPM, Address, FundingIndex, Lots, MarketId, Quote, mul_div_ceil
 
 
 def system_address(number: int) -> Address:
@@ -41,6 +43,9 @@ class Account(NamedTuple):
     """Sorted: where it has a position, a resting order or a trigger."""
 
 
+EMPTY_ACCOUNT = Account()
+
+
 class Position(NamedTuple):
     """An account's position in a market; key: (address, market); absent when flat."""
 
@@ -49,6 +54,9 @@ class Position(NamedTuple):
     """What the open size cost, signed like the size; for display and ranking only (M2)."""
     funding_index: Annotated[FundingIndex, BIG] = FundingIndex(0)
     """The market's index at which funding was last settled (F4)."""
+
+
+FLAT = Position()
 
 
 class Leg(NamedTuple):
@@ -60,19 +68,72 @@ class Leg(NamedTuple):
 
 def get_account(ledger: Ledger, address: Address) -> Account:
     """Return the account, an empty one if it never was."""
-    return ledger.accounts.get(address) or Account()
+    return ledger.accounts.get(address) or EMPTY_ACCOUNT
 
 
 def get_position(ledger: Ledger, address: Address, market: MarketId) -> Position:
     """Return the position, a flat one if there is none."""
-    return ledger.positions.get((address, market)) or Position()
+    return ledger.positions.get((address, market)) or FLAT
 
 
 def process_entry(ledger: Ledger, legs: Sequence[Leg]) -> None:
     """Move money by one journal entry, checked as a whole: its legs sum to zero (I5)."""
     assert sum(leg.amount for leg in legs) == 0, f"a journal entry must sum to zero: {legs}"
-    for leg in legs:
-        account = get_account(ledger, leg.account)
-        ledger.accounts.set(
-            leg.account, account._replace(balance=Quote(account.balance + leg.amount))
-        )
+    accounts = ledger.accounts
+    for address, amount in legs:
+        if amount:
+            account = accounts.get(address) or EMPTY_ACCOUNT
+            accounts.set(address, Account(Quote(account.balance + amount), account.markets))
+
+
+def process_membership(ledger: Ledger, owner: Address, market: MarketId) -> None:
+    """Make `Account.markets` true for a market in which a position, order or trigger changed."""
+    account = get_account(ledger, owner)
+    is_member = (
+        ledger.book(market).has_owner(owner) or ledger.positions.get((owner, market)) is not None
+    )
+    if is_member == (market in account.markets):
+        return
+    markets = set(account.markets) ^ {market}
+    ledger.accounts.set(owner, account._replace(markets=tuple(sorted(markets))))
+
+
+def process_deposit(ledger: Ledger, owner: Address, amount: Quote) -> None:
+    """Turn `amount` of tokens into margin, against the bridge (M3).
+
+    Every mode but HALTED takes deposits. The tokens themselves are the caller's matter.
+    """
+    assert amount >= 0, "a deposit is not negative"
+    mode = ledger.status.mode
+    if mode > Mode.CANCEL_ONLY:
+        raise NotAllowedInMode(CHAIN, mode)
+    process_entry(ledger, (Leg(owner, amount), Leg(BRIDGE, Quote(-amount))))
+    ledger.emit(Deposited(owner, amount))
+
+
+def process_withdrawal(ledger: Ledger, owner: Address, amount: Quote) -> None:
+    """Turn `amount` of margin into tokens, against the bridge (M3).
+
+    What stays must carry IM, and a tenth of the open notional, ceiled: against the account. Mark
+    and oracle are one price as long as no other mark exists, so the less favourable is the mark.
+    Raise NotAllowedInMode unless the chain and every market of the account are OPEN,
+    WithdrawalsClosed behind the gate, InsufficientBalance.
+    """
+    from node.perp.margin import compute_risk  # it reads this module's records
+
+    assert amount >= 0, "a withdrawal is not negative"
+    mode = ledger.status.mode
+    if mode != Mode.OPEN:
+        raise NotAllowedInMode(CHAIN, mode)
+    for market in get_account(ledger, owner).markets:
+        require_mode(ledger, market, Mode.OPEN)
+    open_from_ms = ledger.status.withdrawals_from_ms
+    if ledger.time_ms < open_from_ms:
+        raise WithdrawalsClosed(open_from_ms)
+    risk = compute_risk(ledger, owner)
+    floor = mul_div_ceil(risk.open_notional, ledger.params.withdrawal_floor_ppm, PPM)
+    available = risk.equity - max(risk.initial, floor)
+    if amount > available:
+        raise InsufficientBalance(owner, Quote(max(available, 0)), amount)
+    process_entry(ledger, (Leg(owner, Quote(-amount)), Leg(BRIDGE, amount)))
+    ledger.emit(Withdrawn(owner, amount))

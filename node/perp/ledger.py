@@ -1,7 +1,7 @@
 """What the rules read and write. The chain implements it over the store, tests with dicts.
 
 Records are immutable; a change is `table.set(key, record._replace(...))`. What a table holds is
-consensus state. `book`, `holders` and the like are derived from it and always agree with it.
+consensus state. `book`, `holders` and `debtors` are derived from it and always agree with it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from node.perp.events import Event
     from node.perp.funding import Funding
     from node.perp.market import Market
-    from node.perp.status import ChainStatus, MarketStatus
     from node.perp.oracle import Oracle, Report
     from node.perp.parameters import ChainParams, MarketParams
+    from node.perp.status import ChainStatus, MarketStatus
 
 K = TypeVar("K", contravariant=True)
 R = TypeVar("R")
@@ -104,6 +104,12 @@ class Ledger(Protocol):
 
     def holders(self) -> Sequence[Address]:
         """Return every account with an open position, ascending (derived)."""
+
+    def debtors(self) -> Sequence[Address]:
+        """Return every address with a negative balance and no open position, ascending (derived).
+
+        System accounts are among them: BRIDGE always, pools and DEFICIT at times.
+        """
 
     def emit(self, event: Event, /) -> None:
         """Record what happened, in order."""

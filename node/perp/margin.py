@@ -6,8 +6,7 @@ The margin shown to a reader is thus the margin that is enforced.
 
 from typing import NamedTuple
 
-from node.perp.account import Position
-from node.perp.book import Book, Exposure
+from node.perp.book import Book
 from node.perp.funding import compute_pending
 from node.perp.ledger import Ledger
 from node.perp.mark import get_mark
@@ -76,7 +75,8 @@ def compute_market_risk(ledger: Ledger, owner: Address, market: MarketId) -> Mar
     exposure = book.exposure_of(owner)
     mark = get_mark(ledger, market)
     value = mark * params.k
-    equity = maintenance = size = 0
+    equity = size = 0
+    maintenance = Quote(0)
     if position is not None:
         size = position.size
         equity = size * value
@@ -108,7 +108,7 @@ def compute_initial(params: MarketParams, open_notional: Quote) -> Quote:
 
 
 def compute_maintenance(params: MarketParams, position_notional: Quote) -> Quote:
-    """Return ceil(ceil(n·IMF/1e6)·MMF/1e6), IMF the bracket's; open interest never scales it (G1)."""
+    """Return ceil(ceil(n·IMF/1e6)·MMF/1e6), IMF the bracket's, open interest left out (G1)."""
     initial = compute_initial(params, position_notional)
     return Quote(mul_div_ceil(initial, params.maintenance_ppm, PPM))
 

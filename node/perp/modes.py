@@ -15,6 +15,7 @@ chain is never what keeps a market with working prices waiting. HALTED is left b
 """
 
 from node.perp.events import ModeChanged
+from node.perp.fill import process_removal
 from node.perp.funding import get_impact_prices, reset_funding
 from node.perp.ledger import Ledger
 from node.perp.oracle import get_fresh_reports, get_oracle
@@ -26,6 +27,7 @@ from node.perp.status import (
     Mode,
     ModeReason,
     PostOnlyLimits,
+    compute_gated,
     compute_post_only_limits,
     get_mode,
     get_status,
@@ -97,7 +99,7 @@ def process_gap(ledger: Ledger) -> None:
         return
     status = ledger.status._replace(gap_end_ms=ledger.time_ms)
     if gap > ledger.params.withdrawal_gap_ms:
-        status = compute_gated(status, ledger)
+        status = compute_gated(status, ledger.time_ms, ledger.params)
     ledger.set_status(status)
     if status.mode < Mode.CANCEL_ONLY:
         _set_chain_mode(ledger, Mode.CANCEL_ONLY, ModeReason.GAP)
@@ -115,12 +117,6 @@ def process_alarms(ledger: Ledger) -> None:
             _close_market(ledger, market, ModeReason.JUMP)
 
 
-def compute_gated(status: ChainStatus, ledger: Ledger) -> ChainStatus:
-    """Return the status with withdrawals closed for withdrawal_gate_ms from this block (M3)."""
-    until = TimeMs(ledger.time_ms + ledger.params.withdrawal_gate_ms)
-    return status._replace(withdrawals_from_ms=max(status.withdrawals_from_ms, until))
-
-
 def _close_market(ledger: Ledger, market: MarketId, reason: ModeReason) -> None:
     """Step back to CANCEL_ONLY, or begin the way out of it anew."""
     status = get_status(ledger, market)
@@ -130,6 +126,22 @@ def _close_market(ledger: Ledger, market: MarketId, reason: ModeReason) -> None:
         _set_market_mode(ledger, market, Mode.CANCEL_ONLY, reason)
     elif status.quorum_blocks > 0:
         ledger.statuses.set(market, status._replace(quorum_ms=DurationMs(0), quorum_blocks=0))
+
+
+# --- what rests in POST_ONLY ----------------------------------------------------------------------
+
+
+def process_post_only_limits(ledger: Ledger) -> None:
+    """Cancel resting orders that reach too far for POST_ONLY; triggers stay (RULES, Modes)."""
+    for market in ledger.market_ids:
+        if get_mode(ledger, market) != Mode.POST_ONLY:
+            continue
+        limits = compute_post_only_limits(get_oracle(ledger, market).price)
+        book = ledger.book(market)
+        while (bid := book.best_bid()) is not None and bid.price > limits.highest_buy:
+            process_removal(ledger, market, bid, CancelReason.MODE)
+        while (ask := book.best_ask()) is not None and ask.price < limits.lowest_sell:
+            process_removal(ledger, market, ask, CancelReason.MODE)
 
 
 # --- toward OPEN ----------------------------------------------------------------------------------

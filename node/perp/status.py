@@ -20,6 +20,7 @@ from node.units import (
 
 if TYPE_CHECKING:
     from node.perp.ledger import Ledger
+    from node.perp.parameters import ChainParams
 
 CHAIN = MarketId(0)
 """Stands for the whole chain where a mode is meant."""
@@ -126,3 +127,9 @@ def compute_post_only_limits(oracle: Ticks) -> PostOnlyLimits:
         highest_buy=Ticks(mul_div_floor(oracle, PPM + POST_ONLY_BAND_PPM, PPM)),
         lowest_sell=Ticks(mul_div_ceil(oracle, PPM - POST_ONLY_BAND_PPM, PPM)),
     )
+
+
+def compute_gated(status: ChainStatus, time_ms: TimeMs, params: "ChainParams") -> ChainStatus:
+    """Return the status with withdrawals closed for withdrawal_gate_ms from this block on (M3)."""
+    until = TimeMs(time_ms + params.withdrawal_gate_ms)
+    return status._replace(withdrawals_from_ms=max(status.withdrawals_from_ms, until))

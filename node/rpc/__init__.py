@@ -1,9 +1,9 @@
 """Ethereum JSON-RPC over HTTP and WebSocket, on one port and path.
 
-What it is: the front of the node. `server` takes connections, `origin` says who may speak, `dispatch`
-takes a request or a batch apart, `methods` is the table of every method, `hex` and `blocks` read
-arguments, `eth`, `logs`, `fees`, `calls`, `filters`, `subscriptions` and `perp` answer, `render`
-writes answers to the letter of Ethereum's execution-apis.
+What it is: the front of the node. `server` takes connections, `origin` says who may speak,
+`dispatch` takes a request or a batch apart, `methods` is the table of every method, `hex`, `blocks`
+and `parameters` read arguments, `eth`, `fees`, `calls`, `logs`, `filters`, `subscriptions` and
+`perp` answer, `render` writes answers to the letter of Ethereum's execution-apis.
 
 What it promises: whatever arrives, a well-formed answer leaves, in geth's words, because wallets
 parse them; a bad request, a slow reader or a closed connection costs nobody else anything.

@@ -9,6 +9,7 @@ from node.rpc.errors import ServerError
 
 if TYPE_CHECKING:
     from node.rpc.filters import Filters
+    from node.rpc.recent import RecentBlocks
     from node.rpc.subscriptions import Subscriber, Subscriptions
 
 
@@ -32,6 +33,7 @@ class Context(NamedTuple):
     """The first argument of every method."""
 
     core: Core
+    recent: RecentBlocks
     filters: Filters
     subscriptions: Subscriptions
     session: Session

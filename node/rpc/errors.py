@@ -4,6 +4,7 @@
     ├── ParseError            -32700
     ├── InvalidRequest        -32600
     ├── MethodNotFound        -32601  geth's text
+    ├── NotificationsUnsupported -32601  eth_subscribe over HTTP
     ├── InvalidParams         -32602  `invalid argument 0: …`
     ├── ServerError           -32000  every plain refusal; the texts are geth's
     ├── ResponseTooLarge      -32003
@@ -56,6 +57,15 @@ class MethodNotFound(RpcError):
 
     def __init__(self, method: str) -> None:
         super().__init__(f"the method {method[:100]} does not exist/is not available")
+
+
+class NotificationsUnsupported(RpcError):
+    """Over HTTP nobody can be notified."""
+
+    code = -32601
+
+    def __init__(self) -> None:
+        super().__init__("notifications not supported")
 
 
 class InvalidParams(RpcError):

@@ -6,7 +6,7 @@ that nobody asks for five minutes, or that the feed has outrun, is gone: clients
 """
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -80,7 +80,8 @@ class Filters:
     def __init__(self, core: Core, now: Callable[[], float]) -> None:
         self._core = core
         self._now = now
-        self._filters: dict[str, Filter] = {}
+        self._filters: dict[str, Filter] = {}  # least recently used first
+        self._owned: Counter[str] = Counter()
         self._heads: Feed[Head] = Feed(HEADS_KEPT)
         self._pending: Feed[Transaction] = Feed(PENDING_KEPT)
 
@@ -100,33 +101,49 @@ class Filters:
         pending: bool = False,
         full: bool = False,
     ) -> str:
-        """Make a filter that begins now, return its id; raise ServerError when there are too many."""
+        """Make a filter that begins now and return its id; ServerError if there are too many."""
         self._drop_idle()
-        owned = sum(1 for each in self._filters.values() if each.owner == owner)
-        if len(self._filters) >= FILTERS_MAX or owned >= FILTERS_PER_OWNER_MAX:
+        if len(self._filters) >= FILTERS_MAX or self._owned[owner] >= FILTERS_PER_OWNER_MAX:
             raise ServerError("too many filters: uninstall some, or let them expire")
         position = self._pending.end if pending else self._heads.end
         filter_id = hex(secrets.randbits(128))
         self._filters[filter_id] = Filter(owner, position, self._now(), logs, pending, full)
+        self._owned[owner] += 1
         return filter_id
 
     def get(self, filter_id: str) -> Filter:
         """Return a filter; raise ServerError if there is none, or no longer."""
         self._drop_idle()
-        found = self._filters.get(filter_id)
+        found = self._filters.pop(filter_id, None)
         if found is None:
             raise ServerError("filter not found")
         found.used_at = self._now()
+        self._filters[filter_id] = found
         return found
 
     def remove(self, filter_id: str) -> bool:
         """Drop a filter; tell whether there was one."""
-        return self._filters.pop(filter_id, None) is not None
+        found = self._filters.pop(filter_id, None)
+        if found is None:
+            return False
+        self._owned[found.owner] -= 1
+        if not self._owned[found.owner]:
+            del self._owned[found.owner]
+        return True
+
+    def remove_owner(self, owner: str) -> None:
+        """Drop all filters of a connection that ended."""
+        if owner in self._owned:
+            for filter_id in [key for key, each in self._filters.items() if each.owner == owner]:
+                self.remove(filter_id)
 
     def _drop_idle(self) -> None:
         oldest = self._now() - IDLE_SECONDS
-        for filter_id in [key for key, each in self._filters.items() if each.used_at < oldest]:
-            del self._filters[filter_id]
+        while self._filters:
+            filter_id, found = next(iter(self._filters.items()))
+            if found.used_at >= oldest:
+                break
+            self.remove(filter_id)
 
     async def changes(self, filter_id: str) -> list[Json]:
         """Return what came since the last call."""

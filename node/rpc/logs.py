@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from node.chain.block import Block, Log, Receipt
+from node.chain.block import Block, Receipt
 from node.consensus.core import Core
 from node.rpc.blocks import Tag, find_block, parse_block_number
 from node.rpc.context import Context
 from node.rpc.errors import InvalidParams, ServerError
 from node.rpc.hex import parse_address, parse_hash
 from node.rpc.render import Json, render_log
+from node.system.logs import Log
 from node.units import Address, Hash32, Height
 
 RANGE_MAX: Final = 1_000_000
@@ -156,16 +157,18 @@ async def query_range(
     found: list[dict[str, Json]] = []
     for start in range(first, last + 1, _SLICE):
         end = Height(min(start + _SLICE - 1, last))
-        for entry in await core.logs(Height(start), end, wanted.addresses, wanted.topics):
-            found.append(
-                render_log(
-                    entry.block,
-                    entry.log,
-                    tx_hash=entry.tx_hash,
-                    tx_index=entry.tx_index,
-                    log_index=entry.log_index,
-                )
+        limit = RESULTS_MAX - len(found)
+        matching = await core.logs(Height(start), end, wanted.addresses, wanted.topics, limit)
+        found.extend(
+            render_log(
+                each.block,
+                each.log,
+                tx_hash=each.block.transactions[each.tx_index].hash,
+                tx_index=each.tx_index,
+                log_index=each.log_index,
             )
+            for each in matching
+        )
         if len(found) > RESULTS_MAX:
             raise ServerError(f"query returned more than {RESULTS_MAX} results")
     return found

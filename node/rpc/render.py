@@ -7,11 +7,15 @@ hashes (header, transaction) is complete, so that it comes to the same hash.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from node.chain.block import Block, Header, Log, Receipt
+from node.chain.block import Block, Header, Receipt
 from node.chain.transaction import Transaction, effective_gas_price
+from node.crypto import EMPTY_HASH
 from node.rpc.hex import data, quantity
+from node.state.account import AccountLeaf
 from node.state.proof import AccountProof
-from node.units import Address, Hash32, Wei
+from node.state.store import EMPTY_TRIE_ROOT
+from node.system.logs import Log
+from node.units import Hash32, Wei
 
 Json = Any
 """What orjson writes."""
@@ -161,3 +165,32 @@ def render_receipts(block: Block, receipts: Sequence[Receipt]) -> Iterator[dict[
     for index, receipt in enumerate(receipts):
         yield render_receipt(block, index, receipt, first_log)
         first_log += len(receipt.logs)
+
+
+_NOBODY = AccountLeaf(0, Wei(0), EMPTY_TRIE_ROOT, EMPTY_HASH)
+"""What stands for an account that is not there (EIP-1186)."""
+
+
+def render_proof(key_names: Sequence[str], proof: AccountProof) -> dict[str, Json]:
+    """Return an EIP-1186 proof; `key_names` are the storage keys as the caller wrote them.
+
+    `nonce` is the leaf's own. A record is longer than the word that Ethereum knows: `value` is all
+    of it, "0x0" where there is none.
+    """
+    leaf = proof.leaf or _NOBODY
+    return {
+        "address": data(proof.address),
+        "accountProof": [data(node) for node in proof.nodes],
+        "balance": quantity(leaf.balance),
+        "codeHash": data(leaf.code_hash),
+        "nonce": quantity(leaf.nonce),
+        "storageHash": data(leaf.storage_root),
+        "storageProof": [
+            {
+                "key": name,
+                "value": "0x0" if record.record is None else data(record.record),
+                "proof": [data(node) for node in record.nodes],
+            }
+            for name, record in zip(key_names, proof.records, strict=True)
+        ],
+    }

@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from node.crypto import keccak256
+from node.crypto import EMPTY_HASH
 from node.errors import EncodingError
 from node.state.node import EMPTY_TRIE_ROOT, rlp_list, rlp_string, string_of_rlp
 from node.units import Address, Hash32, Wei
 
-EMPTY_CODE_HASH = Hash32(keccak256(b""))
+EMPTY_CODE_HASH = EMPTY_HASH
+"""Of an account without code."""
 
 
 class AccountLeaf(NamedTuple):

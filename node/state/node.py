@@ -3,14 +3,19 @@
 A *path* is a string of hex digits. A *reference* is what a parent holds of a child, already in RLP:
 0xa0 and the keccak of the child's RLP, or that RLP itself if it is shorter than 32 bytes (such a
 child is *embedded* and has no row of its own). A *location* is the 8-byte key of a stored node, b""
-where there is none. A stored node is
+where there is none. A node's row is
 
-    count (1 byte) ‖ the locations of its hashed children (8 bytes each, in order) ‖ RLP
+    kind (1 byte) ‖ mask (2 bytes) ‖ 8-byte locations ‖ payload
 
-An account leaf has no hashed child, but carries the location of its storage root in the same place.
-RLP is assembled here by hand: this is the hot path of every block.
+The payload is the node's RLP without its list header, which follows from the length: keccak covers
+it. The mask has a bit for each child of a branch that is a hash, lowest digit first, and as many
+locations follow. An extension has bit 0 if its child is a hash, an account leaf if it carries the
+location of its storage root. A branch stays in this form in memory: a child's place is a count of
+bits, a change one splice, and Python's garbage collector has nothing to traverse. RLP is assembled
+by hand here, because this is the hot path of every block.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.crypto import keccak256
@@ -24,6 +29,9 @@ LOCATION_SIZE = 8
 DIGITS = "0123456789abcdef"
 SLOT = {digit: slot for slot, digit in enumerate(DIGITS)}
 """The place of a hex digit's child in a branch."""
+
+_LEAF, _EXTENSION, _BRANCH = 0, 1, 2
+_HEAD_SIZE = 3
 
 
 class Leaf(NamedTuple):
@@ -47,13 +55,16 @@ class Extension(NamedTuple):
 class Branch(NamedTuple):
     """Sixteen children; no value, since no key here is the beginning of another."""
 
-    references: list[bytes]
-    """Never changed once the node is made."""
-    locations: list[bytes]
-    """b"" where there is no child, or an embedded one."""
+    mask: int
+    """Bit n is set if child n is a hash, not empty and not embedded."""
+    locations: bytes
+    payload: bytes
+    """Sixteen references and the empty value."""
 
 
 Node = Leaf | Extension | Branch
+
+EMPTY_BRANCH = Branch(0, b"", b"\x80" * 17)
 
 
 def _head(size: int, short: int) -> bytes:
@@ -65,7 +76,6 @@ def _head(size: int, short: int) -> bytes:
 
 _STRING_HEADS = [_head(size, 0x80) for size in range(1024)]
 _LIST_HEADS = [_head(size, 0xC0) for size in range(2048)]
-_COUNTS = [bytes((count,)) for count in range(17)]
 
 
 def rlp_string(data: bytes) -> bytes:
@@ -90,99 +100,147 @@ def string_of_rlp(data: bytes) -> bytes:
     return data[start:]
 
 
-def encode_leaf(path: str, value: bytes) -> bytes:
-    """Return a leaf's RLP: [hex-prefix path with the terminator flag, value]."""
-    compact = bytes.fromhex("3" + path if len(path) & 1 else "20" + path)
-    return rlp_list(rlp_string(compact) + rlp_string(value))
-
-
-def encode_extension(path: str, reference: bytes) -> bytes:
-    """Return an extension's RLP: [hex-prefix path, child]."""
-    compact = bytes.fromhex("1" + path if len(path) & 1 else "00" + path)
-    return rlp_list(rlp_string(compact) + reference)
-
-
-def encode_branch(references: list[bytes]) -> bytes:
-    """Return a branch's RLP: sixteen children and an empty value."""
-    return rlp_list(b"".join(references) + b"\x80")
-
-
 def encode_node(node: Node) -> bytes:
     """Return a node's RLP, the bytes that are hashed and that a proof lists."""
+    return rlp_list(_payload_of(node))
+
+
+def encode_row(node: Node) -> tuple[bytes, bytes]:
+    """Return (RLP, row) of a node."""
+    payload = _payload_of(node)
     if isinstance(node, Branch):
-        return encode_branch(node.references)
-    if isinstance(node, Leaf):
-        return encode_leaf(node.path, node.value)
-    return encode_extension(node.path, node.reference)
+        head = _BRANCH_HEAD + node.mask.to_bytes(2, "big") + node.locations
+    else:
+        kind = _LEAF if isinstance(node, Leaf) else _EXTENSION
+        head = bytes((kind, 0, 1 if node.location else 0)) + node.location
+    return rlp_list(payload), head + payload
 
 
-def stored_form(node: Node, rlp: bytes) -> bytes:
-    """Return a node's row, given its RLP."""
-    if isinstance(node, Branch):
-        locations = b"".join(node.locations)
-        return _COUNTS[len(locations) >> 3] + locations + rlp
-    return _COUNTS[len(node.location) >> 3] + node.location + rlp
+def rlp_of_row(row: bytes) -> bytes:
+    """Return the RLP of a row's node, IndexError if the row is too short."""
+    mask = row[1] << 8 | row[2]
+    return rlp_list(row[_HEAD_SIZE + LOCATION_SIZE * mask.bit_count() :])
 
 
-def split_stored(row: bytes) -> tuple[bytes, bytes]:
-    """Return (locations, RLP) of a node's row."""
-    end = 1 + LOCATION_SIZE * row[0]
-    return row[1:end], row[end:]
+def decode_row(row: bytes, start: int = 0) -> Node:
+    """Return the node of a row that was checked by `check_row`; the row begins at `start`."""
+    kind = row[start]
+    mask = row[start + 1] << 8 | row[start + 2]
+    start += _HEAD_SIZE
+    end = start + LOCATION_SIZE * mask.bit_count()
+    if kind == _BRANCH:
+        return Branch(mask, row[start:end], row[end:])
+    return _decode_pair(row[end:], row[start:end])
 
 
-def decode_node(rlp: bytes, locations: bytes = b"") -> Node:
-    """Return the node of this RLP; EncodingError if the bytes or the locations do not fit a node.
+def check_row(row: bytes) -> None:
+    """Raise EncodingError unless kind and mask, which no hash covers, fit the payload."""
+    node = decode_row(row)
+    expected = decode_node(rlp_of_row(row))
+    if isinstance(node, Branch) and isinstance(expected, Branch):
+        is_right = node.mask == expected.mask
+    elif isinstance(node, Extension) and isinstance(expected, Extension):
+        is_right = bool(node.location) == (len(node.reference) == REFERENCE_SIZE)
+    else:
+        is_right = isinstance(node, Leaf) and isinstance(expected, Leaf)
+    if not is_right or (isinstance(node, Branch) and row[0] != _BRANCH):
+        raise EncodingError("the kind or the mask of a stored node does not fit its RLP")
 
-    `locations` may be left out (all children are then without location), as a proof does.
-    """
+
+def decode_node(rlp: bytes) -> Node:
+    """Return the node of an RLP, its children without location; EncodingError if it is none."""
     try:
-        items = _items(rlp)
+        start, end = _item(rlp, 0)
+        if end != len(rlp) or rlp[0] < 0xC0:
+            raise EncodingError("a trie node is not one RLP list")
+        payload = rlp[start:]
+        mask = count = position = 0
+        while position < len(payload):
+            _, after = _item(payload, position)
+            if after - position == REFERENCE_SIZE and count < 16:
+                mask |= 1 << count
+            count, position = count + 1, after
     except IndexError as error:
         raise EncodingError("a trie node ends early") from error
-    if len(items) == 17:
-        return Branch(items[:16], _spread(items[:16], locations))
-    if len(items) != 2:
-        raise EncodingError(f"a trie node has {len(items)} items, expected 2 or 17")
-    compact = string_of_rlp(items[0]).hex()
+    if position != len(payload) or count not in (2, 17):
+        raise EncodingError(f"a trie node has {count} items, expected 2 or 17")
+    return Branch(mask, b"", payload) if count == 17 else _decode_pair(payload, b"")
+
+
+def get_child(branch: Branch, slot: int) -> tuple[bytes, bytes]:
+    """Return (reference, location) of a child of a branch."""
+    mask, locations, payload = branch
+    below = (mask & ((1 << slot) - 1)).bit_count()
+    location = locations[LOCATION_SIZE * below : LOCATION_SIZE * (below + 1)]
+    if len(payload) != 17 + 32 * mask.bit_count():
+        start, end = _find_item(payload, slot)
+        return payload[start:end], location if mask >> slot & 1 else b""
+    if mask >> slot & 1:
+        start = slot + 32 * below
+        return payload[start : start + REFERENCE_SIZE], location
+    return EMPTY_REFERENCE, b""
+
+
+def get_slots(branch: Branch) -> list[int]:
+    """Return the digits under which a branch has a child, ascending."""
+    mask, _, payload = branch
+    if len(payload) == 17 + 32 * mask.bit_count():
+        return [slot for slot in range(16) if mask >> slot & 1]
+    return [slot for slot in range(16) if payload[_find_item(payload, slot)[0]] != 0x80]
+
+
+def put_children(branch: Branch, children: Iterable[tuple[int, bytes, bytes]]) -> Branch:
+    """Return a branch with (slot, reference, location) in place of the children that were there."""
+    mask, locations, payload = branch
+    for slot, reference, location in children:
+        bit = 1 << slot
+        below = (mask & (bit - 1)).bit_count()
+        if len(payload) == 17 + 32 * mask.bit_count():
+            start = slot + 32 * below
+            end = start + REFERENCE_SIZE if mask & bit else start + 1
+        else:
+            start, end = _find_item(payload, slot)
+        payload = payload[:start] + reference + payload[end:]
+        at = LOCATION_SIZE * below
+        rest = at + LOCATION_SIZE if mask & bit else at
+        locations = locations[:at] + location + locations[rest:]
+        mask = mask | bit if location else mask & ~bit
+    return Branch(mask, locations, payload)
+
+
+_BRANCH_HEAD = bytes((_BRANCH,))
+
+
+def _payload_of(node: Node) -> bytes:
+    if isinstance(node, Branch):
+        return node.payload
+    path = node.path
+    if isinstance(node, Leaf):
+        compact = bytes.fromhex("3" + path if len(path) & 1 else "20" + path)
+        return rlp_string(compact) + rlp_string(node.value)
+    compact = bytes.fromhex("1" + path if len(path) & 1 else "00" + path)
+    return rlp_string(compact) + node.reference
+
+
+def _decode_pair(payload: bytes, location: bytes) -> Leaf | Extension:
+    """Return the node of two items: hex-prefix path, and a leaf's value or an extension's child."""
+    start, end = _item(payload, 0)
+    compact = payload[start:end].hex()
     flag = compact[:1]
-    if flag not in ("0", "1", "2", "3"):
-        raise EncodingError("a trie node's path has no valid flag")
     path = compact[1:] if flag in ("1", "3") else compact[2:]
     if flag in ("2", "3"):
-        if len(locations) not in (0, LOCATION_SIZE):
-            raise EncodingError("a leaf has more than one location")
-        return Leaf(path, string_of_rlp(items[1]), locations)
-    return Extension(path, items[1], _spread(items[1:], locations)[0])
+        return Leaf(path, string_of_rlp(payload[end:]), location)
+    if flag in ("0", "1"):
+        return Extension(path, payload[end:], location)
+    raise EncodingError("the path of a trie node has no valid flag")
 
 
-def _spread(references: list[bytes], locations: bytes) -> list[bytes]:
-    """Return a location for each reference, b"" for those that are not hashes."""
-    hashed = [len(reference) == REFERENCE_SIZE for reference in references]
-    if not locations:
-        return [b""] * len(references)
-    if sum(hashed) * LOCATION_SIZE != len(locations):
-        raise EncodingError("a trie node has not one location for each hashed child")
-    parts = iter(range(0, len(locations), LOCATION_SIZE))
-    return [
-        locations[(start := next(parts)) : start + LOCATION_SIZE] if is_hash else b""
-        for is_hash in hashed
-    ]
-
-
-def _items(rlp: bytes) -> list[bytes]:
-    """Return the RLP of each item of a list."""
-    position, end = _item(rlp, 0)
-    if end != len(rlp) or rlp[0] < 0xC0:
-        raise EncodingError("a trie node is not one RLP list")
-    if end == 532 and rlp[position] == 0xA0 and rlp[position + REFERENCE_SIZE] == 0xA0:
-        # Sixteen hashes and an empty value: the common branch near the root.
-        return [rlp[at : at + REFERENCE_SIZE] for at in range(3, 531, REFERENCE_SIZE)] + [b"\x80"]
-    items = []
-    while position < end:
-        start = position
-        _, position = _item(rlp, start)
-        items.append(rlp[start:position])
-    return items
+def _find_item(payload: bytes, index: int) -> tuple[int, int]:
+    """Return where an item of a list's payload begins and ends."""
+    start, end = 0, _item(payload, 0)[1]
+    for _ in range(index):
+        start, end = end, _item(payload, end)[1]
+    return start, end
 
 
 def _item(rlp: bytes, at: int) -> tuple[int, int]:

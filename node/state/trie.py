@@ -14,6 +14,7 @@ from node.errors import CorruptState, EncodingError
 from node.state.kv import View
 from node.state.node import (
     DIGITS,
+    EMPTY_BRANCH,
     EMPTY_REFERENCE,
     REFERENCE_SIZE,
     SLOT,
@@ -21,12 +22,15 @@ from node.state.node import (
     Extension,
     Leaf,
     Node,
+    check_row,
     decode_node,
-    encode_branch,
-    encode_leaf,
+    decode_row,
     encode_node,
-    split_stored,
-    stored_form,
+    encode_row,
+    get_child,
+    get_slots,
+    put_children,
+    rlp_of_row,
 )
 from node.units import Hash32
 
@@ -66,8 +70,9 @@ class Nodes:
         self._view = view
         self.prefix = prefix
         self._cached_max = cached_max
-        self._young: dict[bytes, tuple[bytes, Node]] = {}
-        self._old: dict[bytes, tuple[bytes, Node]] = {}
+        # location -> reference ‖ row
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
 
     def load(self, reference: bytes, location: bytes) -> Node:
         """Return the node that a parent knows by this reference; CorruptState if it is another."""
@@ -75,33 +80,34 @@ class Nodes:
             return decode_node(reference)
         entry = self._young.get(location)
         if entry is None:
-            entry = self._old.get(location) or self._read(reference, location)
+            entry = self._old.get(location) or reference + self._read(reference, location)
             self.remember(location, entry)
-        if entry[0] != reference:  # a parent's row may lie about where its children are
-            raise CorruptState(f"node {location.hex()}", Hash32(entry[0][1:]), _hash(reference))
-        return entry[1]
+        if not entry.startswith(reference):  # a parent's row may lie about where its children are
+            where = f"node {location.hex()}"
+            raise CorruptState(where, Hash32(entry[1:REFERENCE_SIZE]), _hash(reference))
+        return decode_row(entry, REFERENCE_SIZE)
 
-    def remember(self, location: bytes, entry: tuple[bytes, Node]) -> None:
-        """Keep a node and its reference in memory; forget the older half when there are many."""
+    def remember(self, location: bytes, entry: bytes) -> None:
+        """Keep a node's reference ‖ row in memory; forget the older half when there are many."""
         self._young[location] = entry
         if len(self._young) > self._cached_max:
             self._old = self._young
             self._young = {}
 
-    def _read(self, reference: bytes, location: bytes) -> tuple[bytes, Node]:
+    def _read(self, reference: bytes, location: bytes) -> bytes:
         row = self._view.get(self.prefix + location)
-        if not row:
+        if row is None:
             where = f"node {location.hex()} is missing"
             raise CorruptState(where, keccak256(b""), _hash(reference))
-        locations, rlp = split_stored(row)
-        digest = keccak256(rlp)
-        if digest != reference[1:]:
-            raise CorruptState(f"node {location.hex()}", digest, _hash(reference))
         try:
-            return reference, decode_node(rlp, locations)
-        except EncodingError as error:
+            digest = keccak256(rlp_of_row(row))
+            if digest != reference[1:]:
+                raise CorruptState(f"node {location.hex()}", digest, _hash(reference))
+            check_row(row)
+        except (IndexError, EncodingError) as error:
             where = f"node {location.hex()}: {error}"
             raise CorruptState(where, keccak256(row), _hash(reference)) from error
+        return row
 
 
 def _hash(reference: bytes) -> Hash32:
@@ -117,11 +123,9 @@ def get_leaf(nodes: Nodes, root: Root, path: str) -> Leaf | None:
     while True:
         node = nodes.load(reference, location)
         if isinstance(node, Branch):
-            slot = SLOT[path[depth]]
-            reference = node.references[slot]
+            reference, location = get_child(node, SLOT[path[depth]])
             if reference == EMPTY_REFERENCE:
                 return None
-            location = node.locations[slot]
             depth += 1
         elif isinstance(node, Leaf):
             return node if path[depth:] == node.path else None
@@ -145,10 +149,9 @@ def _walk_node(nodes: Nodes, node: Node, prefix: str) -> Iterator[tuple[str, Lea
         child = nodes.load(node.reference, node.location)
         yield from _walk_node(nodes, child, prefix + node.path)
     else:
-        for slot, reference in enumerate(node.references):
-            if reference != EMPTY_REFERENCE:
-                child = nodes.load(reference, node.locations[slot])
-                yield from _walk_node(nodes, child, prefix + DIGITS[slot])
+        for slot in get_slots(node):
+            child = nodes.load(*get_child(node, slot))
+            yield from _walk_node(nodes, child, prefix + DIGITS[slot])
 
 
 def prove_path(nodes: Nodes, root: Root, path: str) -> list[bytes]:
@@ -166,8 +169,7 @@ def prove_path(nodes: Nodes, root: Root, path: str) -> list[bytes]:
         if len(reference) == REFERENCE_SIZE:
             proof.append(encode_node(node))
         if isinstance(node, Branch):
-            slot = SLOT[path[depth]]
-            reference, location = node.references[slot], node.locations[slot]
+            reference, location = get_child(node, SLOT[path[depth]])
             depth += 1
         elif isinstance(node, Extension) and path.startswith(node.path, depth):
             reference, location = node.reference, node.location
@@ -204,9 +206,9 @@ class Batch:
     def _update(
         self, node: Node | None, changes: Sequence[Change], low: int, high: int, depth: int
     ) -> Node | None:
-        if type(node) is Branch:
+        if isinstance(node, Branch):
             return self._update_branch(node, changes, low, high, depth)
-        if type(node) is Leaf:
+        if isinstance(node, Leaf):
             if high - low == 1:
                 path, value, location, _ = changes[low]
                 if path.endswith(node.path):
@@ -218,54 +220,38 @@ class Batch:
             return self._update_leaf(node, changes[low:high], depth)
         if node is None:
             return self._build_present(changes[low:high], depth)
-        return self._update_extension(node, changes, low, high, depth)
+        return self._update_extension(node, changes[low:high], depth)
 
     def _update_branch(
         self, node: Branch, changes: Sequence[Change], low: int, high: int, depth: int
     ) -> Node | None:
-        references, locations = node
         results: list[tuple[int, Node | None]] = []
-        while low < high:
-            digit = changes[low][0][depth]
-            end = low + 1
-            while end < high and changes[end][0][depth] == digit:
-                end += 1
-            slot = SLOT[digit]
-            reference = references[slot]
+        for start, end, slot in _groups(changes, low, high, depth):
+            reference, location = get_child(node, slot)
             child = None
-            if len(reference) != 1:
-                child = self._nodes.load(reference, locations[slot])
-            result = self._update(child, changes, low, end, depth + 1)
+            if reference != EMPTY_REFERENCE:
+                child = self._nodes.load(reference, location)
+            result = self._update(child, changes, start, end, depth + 1)
             if result is not child:
                 results.append((slot, result))
-            low = end
-        if not results:
-            return node
-        return self._assemble(references.copy(), locations.copy(), results)
+        return self._assemble(node, results) if results else node
 
-    def _assemble(
-        self, references: list[bytes], locations: list[bytes], results: list[tuple[int, Node | None]]
-    ) -> Node | None:
-        """Return a branch with its changed children in place, collapsed if fewer than two remain."""
-        removed = [slot for slot, result in results if result is None]
-        for slot in removed:
-            references[slot], locations[slot] = EMPTY_REFERENCE, b""
-        fresh = [(slot, result) for slot, result in results if result is not None]
-        if removed:
-            places = {slot for slot, _ in fresh}
-            kept = [s for s in range(16) if len(references[s]) != 1 and s not in places]
+    def _assemble(self, branch: Branch, results: list[tuple[int, Node | None]]) -> Node | None:
+        """Return a branch with its changed children, or what is left if fewer than two remain."""
+        fresh = [(slot, node) for slot, node in results if node is not None]
+        if len(fresh) != len(results):
+            removed = [(slot, EMPTY_REFERENCE, b"") for slot, node in results if node is None]
+            branch = put_children(branch, removed)
+            places = [slot for slot, _ in fresh]
+            kept = [slot for slot in get_slots(branch) if slot not in places]
             if not kept and not fresh:
                 return None
             if not kept and len(fresh) == 1:
-                slot, child = fresh[0]
-                return self._prefixed(DIGITS[slot], child)
+                slot, node = fresh[0]
+                return self._prefixed(DIGITS[slot], node)
             if not fresh and len(kept) == 1:
-                return self._prefix_stored(
-                    DIGITS[kept[0]], references[kept[0]], locations[kept[0]]
-                )
-        for slot, child in fresh:
-            references[slot], locations[slot] = self._seal(child)
-        return Branch(references, locations)
+                return self._prefix_stored(DIGITS[kept[0]], *get_child(branch, kept[0]))
+        return put_children(branch, [(slot, *self._seal(node)) for slot, node in fresh])
 
     def _prefixed(self, prefix: str, node: Node) -> Node:
         """Return an unsealed node moved up by the digits of `prefix`."""
@@ -300,44 +286,40 @@ class Batch:
         return self._build(present, 0, len(present), depth) if present else None
 
     def _update_extension(
-        self, node: Extension, changes: Sequence[Change], low: int, high: int, depth: int
+        self, node: Extension, changes: Sequence[Change], depth: int
     ) -> Node | None:
         shared = node.path
-        kept = [c for c in changes[low:high] if c[1] is not None or c[0].startswith(shared, depth)]
+        kept = [c for c in changes if c.value is not None or c.path.startswith(shared, depth)]
         if not kept:
             return node
-        fork = min(
-            _common(kept[0].path, depth, shared),
-            _common(kept[-1].path, depth, shared),
-        )
+        fork = min(_common(kept[0].path, depth, shared), _common(kept[-1].path, depth, shared))
         if fork == len(shared):
             child = self._nodes.load(node.reference, node.location)
             result = self._update(child, kept, 0, len(kept), depth + fork)
             if result is child:
                 return node
             return None if result is None else self._prefixed(shared, result)
-        # A branch grows inside the extension; the rest of the extension is one of its children.
-        references, locations = [EMPTY_REFERENCE] * 16, [b""] * 16
+        # A branch grows inside the extension; what the extension led to is one of its children.
         old_slot = SLOT[shared[fork]]
-        references[old_slot], locations[old_slot] = node.reference, node.location
-        rest: Node | None = None
-        if fork + 1 < len(shared):
-            rest = Extension(shared[fork + 1 :], node.reference, node.location)
         results: list[tuple[int, Node | None]] = []
-        if rest is not None and all(c.path[depth + fork] != shared[fork] for c in kept):
+        branch = EMPTY_BRANCH
+        rest: Node
+        if fork + 1 < len(shared):
+            rest = node._replace(path=shared[fork + 1 :])
             results.append((old_slot, rest))
+        else:
+            rest = self._nodes.load(node.reference, node.location)
+            branch = put_children(branch, [(old_slot, node.reference, node.location)])
         for start, end, slot in _groups(kept, 0, len(kept), depth + fork):
-            child_before: Node | None = None
-            if slot == old_slot:
-                child_before = rest or self._nodes.load(node.reference, node.location)
+            child_before = rest if slot == old_slot else None
             result = self._update(child_before, kept, start, end, depth + fork + 1)
-            if result is not child_before or rest is not None:
-                results.append((slot, result))
-        forked = self._assemble(references, locations, results)
+            if result is not child_before:
+                results = [(s, r) for s, r in results if s != slot] + [(slot, result)]
+        forked = self._assemble(branch, results)
         return self._prefixed(shared[:fork], forked) if forked and fork else forked
 
     def _build_present(self, changes: Sequence[Change], depth: int) -> Node | None:
-        present = [change for change in changes if change[1] is not None]
+        present = [change for change in changes if change.value is not None]
         return self._build(present, 0, len(present), depth) if present else None
 
     def _build(self, changes: Sequence[Change], low: int, high: int, depth: int) -> Node:
@@ -348,31 +330,26 @@ class Batch:
                 self.inserted.append((first, key))
             assert value is not None, "a removal was built"
             return Leaf(first[depth:], value, location)
-        last = changes[high - 1][0]
+        last = changes[high - 1].path
         fork = depth
         while first[fork] == last[fork]:
             fork += 1
-        references, locations = [EMPTY_REFERENCE] * 16, [b""] * 16
-        for start, end, slot in _groups(changes, low, high, fork):
-            child = self._build(changes, start, end, fork + 1)
-            references[slot], locations[slot] = self._seal(child)
-        branch = Branch(references, locations)
+        children = [
+            (slot, *self._seal(self._build(changes, start, end, fork + 1)))
+            for start, end, slot in _groups(changes, low, high, fork)
+        ]
+        branch = put_children(EMPTY_BRANCH, children)
         return branch if fork == depth else Extension(first[depth:fork], *self._seal(branch))
 
     def _seal(self, node: Node) -> tuple[bytes, bytes]:
         """Encode, hash and place a node; return its reference and location."""
-        if type(node) is Branch:
-            rlp = encode_branch(node.references)
-        elif type(node) is Leaf:
-            rlp = encode_leaf(node.path, node.value)
-        else:
-            rlp = encode_node(node)
+        rlp, row = encode_row(node)
         if len(rlp) < 32:
             return rlp, b""
         location = self._sequence + len(self.rows).to_bytes(3, "big")
         reference = b"\xa0" + keccak256(rlp)
-        self.rows.append((self._nodes.prefix + location, stored_form(node, rlp)))
-        self._nodes.remember(location, (reference, node))
+        self.rows.append((self._nodes.prefix + location, row))
+        self._nodes.remember(location, reference + row)
         return reference, location
 
 
@@ -381,9 +358,9 @@ def _groups(
 ) -> Iterator[tuple[int, int, int]]:
     """Yield (start, end, slot) of each run of changes with the same digit at `depth`."""
     while low < high:
-        digit = changes[low][0][depth]
+        digit = changes[low].path[depth]
         end = low + 1
-        while end < high and changes[end][0][depth] == digit:
+        while end < high and changes[end].path[depth] == digit:
             end += 1
         yield low, end, SLOT[digit]
         low = end

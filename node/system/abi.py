@@ -99,7 +99,8 @@ class Coder:
         """
         if len(data) < offset + self.size:
             raise ValueError(f"{len(data) - offset} bytes of arguments, {self.size} needed")
-        assert self._unpacker is not None, "all calldata is static"
+        if self._unpacker is None:
+            return self._decode_each(data, offset)
         fields = self._unpacker.unpack_from(data, offset)
         values = fields[1::2]
         pads = self._zeros

@@ -139,8 +139,8 @@ class Node:
         assert self._process is not None, "start the node first"
         return self._process
 
-    def start(self) -> Self:
-        """Start the process, without waiting."""
+    def start(self, **environment: str) -> Self:
+        """Start the process, with more in its environment, without waiting."""
         name, value = self._mark.split("=")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -149,7 +149,7 @@ class Node:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env={**os.environ, name: value},
+                env={**os.environ, name: value, **environment},
                 start_new_session=True,  # its own group: Ctrl-C reaches it and not the tests
             )
         return self
@@ -189,6 +189,10 @@ class Node:
                 continue
         return living
 
+    def wait_for_family_end(self) -> None:
+        """Return once no process of the family lives."""
+        poll(lambda: not self.family(), what=f"end of every process: {self.family()}")
+
     def interrupt(self) -> int:
         """Press Ctrl-C: SIGINT to the whole group, as a terminal does. Return the exit status."""
         os.killpg(self.process.pid, signal.SIGINT)
@@ -211,14 +215,14 @@ class Node:
         self._process.wait()
 
 
-class Devnet(Node):
-    """`perpnode devnet` on a port of its own."""
+class Server(Node):
+    """A node that listens on a port of its own."""
 
-    def __init__(self, data_dir: Path, *flags: str, port: int | None = None) -> None:
+    def __init__(self, command: Sequence[str], data_dir: Path, port: int | None) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
         super().__init__(
-            ["devnet", "--data-dir", str(data_dir), "--port", str(self.port), *flags],
+            [*command, "--data-dir", str(data_dir), "--port", str(self.port)],
             data_dir.parent / f"{data_dir.name}-{self.port}.log",
         )
         self.rpc = Rpc(self.port)
@@ -228,13 +232,6 @@ class Devnet(Node):
     ) -> None:
         self.rpc.close()
         super().__exit__(kind, error, _)
-
-    def start(self) -> Self:
-        """Start, and wait until it listens."""
-        printed = len(self.output())
-        super().start()
-        self.wait_for_output(f"Listening on 127.0.0.1:{self.port}", after=printed)
-        return self
 
     def wait_for_height(self, height: int) -> int:
         """Return the head's number once it is at least `height`."""
@@ -253,3 +250,36 @@ class Devnet(Node):
             return markets if markets and all(m["mode"] == "OPEN" for m in markets) else None
 
         return poll(look, what="every market OPEN", polls=1200)
+
+
+class Devnet(Server):
+    """`perpnode devnet`."""
+
+    def __init__(self, data_dir: Path, *flags: str, port: int | None = None) -> None:
+        super().__init__(["devnet", *flags], data_dir, port)
+
+    def start(self, **environment: str) -> Self:
+        """Start, and wait until it listens."""
+        printed = len(self.output())
+        super().start(**environment)
+        self.wait_for_output(f"Listening on 127.0.0.1:{self.port}", after=printed)
+        return self
+
+
+class Sequencer(Server):
+    """`perpnode run --role sequencer`: nothing but the node."""
+
+    def __init__(self, genesis: Path, data_dir: Path, *flags: str, port: int | None = None) -> None:
+        command = ["run", "--role", "sequencer", "--genesis", str(genesis), *flags]
+        super().__init__(command, data_dir, port)
+
+    def wait_for_answer(self) -> Self:
+        """Return once it listens."""
+
+        def answers() -> bool:
+            assert self.process.poll() is None, f"ended at its start: {self.output()}"
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        poll(answers, what="an answer")
+        return self

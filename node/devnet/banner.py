@@ -1,0 +1,80 @@
+"""What the devnet prints: in anvil's order and spirit, because scripts and habits rely on it."""
+
+from collections.abc import Sequence
+
+from node.chain.genesis import Genesis
+from node.crypto import checksum_address
+from node.devnet.accounts import ACCOUNTS_PATH, MNEMONIC, Keypair
+from node.devnet.directory import DataDirectory
+from node.units import Address, Quote, Wei, mul_div_floor
+
+WEI_DECIMALS = 18
+COLLATERAL_DECIMALS = 6
+
+
+def decimal(amount: int, decimals: int) -> str:
+    """Return an integer of 10^-decimals units as a decimal number, exactly."""
+    sign = "-" if amount < 0 else ""
+    whole, fraction = divmod(abs(amount), 10**decimals)
+    return f"{sign}{whole}.{fraction:0{decimals}}" if decimals else f"{sign}{whole}"
+
+
+def render_banner(directory: DataDirectory, *, version: str, url: str, prices: str) -> str:
+    """Return all that an engineer needs to connect and trade."""
+    genesis = directory.genesis
+    accounts = directory.people.accounts
+    markets = ", ".join(f"{market.params.symbol} ({market.id})" for market in genesis.markets)
+    state = "made" if directory.is_new else "resumed"
+    return "\n".join(
+        [
+            f"perpnode {version}",
+            "",
+            *_section("Available Accounts", _balances(genesis, accounts)),
+            *_section("Private Keys", _keys(accounts)),
+            *_section(
+                "Wallet",
+                [
+                    f"{'Mnemonic:':<18}{MNEMONIC}",
+                    f"{'Derivation path:':<18}{ACCOUNTS_PATH}",
+                    "These keys are known to everybody: never send them anything of value.",
+                ],
+            ),
+            *_section("Chain ID", [str(genesis.chain_id)]),
+            *_section("Base Fee", [str(genesis.base_fee_wei)]),
+            *_section("Gas Limit", [str(genesis.gas_limit)]),
+            *_section("Genesis Timestamp", [str(mul_div_floor(genesis.time_ms, 1, 1_000))]),
+            *_section("Genesis Number", ["0"]),
+            *_section("Markets", [markets]),
+            *_section("Prices", [prices]),
+            *_section("Actors", [_actors(directory)]),
+            *_section("Data", [f"{directory.path} ({state})"]),
+            *_section("RPC and WebSocket", [url, url.replace("http", "ws", 1)]),
+        ]
+    )
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, "==================", "", *lines, "", ""]
+
+
+def _balances(genesis: Genesis, accounts: Sequence[Keypair]) -> list[str]:
+    owned: dict[Address, tuple[Wei, Quote]] = {
+        account.address: (account.native_wei, account.tokens) for account in genesis.accounts
+    }
+    return [
+        f"({index}) {checksum_address(keypair.address)} "
+        f"({decimal(native, WEI_DECIMALS)} ETH) ({decimal(tokens, COLLATERAL_DECIMALS)} USDC)"
+        for index, keypair in enumerate(accounts)
+        for native, tokens in [owned[keypair.address]]
+    ] or ["none"]
+
+
+def _keys(accounts: Sequence[Keypair]) -> list[str]:
+    return [
+        f"({index}) 0x{keypair.private_key.hex()}" for index, keypair in enumerate(accounts)
+    ] or ["none"]
+
+
+def _actors(directory: DataDirectory) -> str:
+    reporters, bots = len(directory.people.reporters), len(directory.people.bots)
+    return f"{reporters} price reporters, {bots} traders"

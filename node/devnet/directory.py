@@ -1,0 +1,151 @@
+"""A devnet's data directory: what is in it, how it is made once, and how it is emptied.
+
+genesis.json   written once, before anything else; every start reads it
+db/, HEAD      the node's database and its side file (`node.service`)
+prices.json    where the replay of a price file began
+logs/          what each process of this start said
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from node.chain.genesis import Genesis, read_genesis, render_genesis
+from node.devnet.template import TEMPLATE, People, Wishes, make_genesis, recover_people
+from node.errors import OperatorError
+
+GENESIS_FILE = "genesis.json"
+DATABASE_DIRECTORY = "db"
+HEAD_FILE = "HEAD"
+PRICES_FILE = "prices.json"
+LOG_DIRECTORY = "logs"
+OWN_NAMES = {GENESIS_FILE, DATABASE_DIRECTORY, HEAD_FILE, PRICES_FILE, LOG_DIRECTORY}
+TEMPORARY_SUFFIX = ".tmp"
+
+
+class DataDirectory(NamedTuple):
+    """An opened data directory."""
+
+    path: Path
+    genesis: Genesis
+    people: People
+    is_new: bool
+
+    @property
+    def genesis_path(self) -> Path:
+        """Where the genesis document stands."""
+        return self.path / GENESIS_FILE
+
+    @property
+    def prices_path(self) -> Path:
+        """Where the replay's beginning stands."""
+        return self.path / PRICES_FILE
+
+    @property
+    def log_path(self) -> Path:
+        """Where the processes' logs stand."""
+        return self.path / LOG_DIRECTORY
+
+
+def open_directory(path: Path, wishes: Wishes) -> DataDirectory:
+    """Open a data directory, or make it of template and flags; OperatorError if they disagree."""
+    genesis_path = path / GENESIS_FILE
+    if genesis_path.exists():
+        genesis = read_genesis(genesis_path)
+        people = recover_people(genesis, wishes, where=genesis_path)
+        return DataDirectory(path, genesis, people, is_new=False)
+    _require_vacant(path)
+    genesis, people = make_genesis(read_genesis(wishes.template or TEMPLATE), wishes)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_durably(genesis_path, render_genesis(genesis))
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return DataDirectory(path, genesis, people, is_new=True)
+
+
+def clear_directory(path: Path) -> None:
+    """Delete the chain in a data directory; refuse whatever else the path may be.
+
+    Takes the database's lock first (DatabaseInUse names its owner), and deletes genesis last, so
+    that an interrupted deletion can be repeated.
+    """
+    if not path.exists():
+        return
+    strangers = _names_in(path) - OWN_NAMES
+    if strangers:
+        raise OperatorError(
+            f"--fresh: {path} is no data directory, it holds {min(strangers)}: "
+            "nothing was deleted; name another --data-dir"
+        )
+    if not _names_in(path):
+        return
+    if not (path / GENESIS_FILE).exists():
+        raise OperatorError(
+            f"--fresh: {path} is no data directory, it has no {GENESIS_FILE}: "
+            "nothing was deleted; name another --data-dir"
+        )
+    read_genesis(path / GENESIS_FILE)
+    if (path / DATABASE_DIRECTORY).exists():
+        _require_stopped(path / DATABASE_DIRECTORY)
+    try:
+        for name in sorted(_names_in(path) - {GENESIS_FILE}):
+            _delete(path / name)
+        (path / GENESIS_FILE).unlink()
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file whole or not at all: temporary file, fsync, rename."""
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _require_vacant(path: Path) -> None:
+    """Refuse a path that holds something else than an unfinished start."""
+    if path.exists() and not path.is_dir():
+        raise OperatorError(f"{path} is a file: name a directory by --data-dir")
+    names = _names_in(path)
+    if DATABASE_DIRECTORY in names:
+        raise OperatorError(
+            f"{path} holds a database but no {GENESIS_FILE}: put the file back, "
+            "or name another --data-dir"
+        )
+    if names - OWN_NAMES:
+        raise OperatorError(
+            f"{path} is no data directory, it holds {min(names)}: name a new or empty --data-dir"
+        )
+
+
+def _require_stopped(database: Path) -> None:
+    from node.state.kv import LevelDb  # plyvel is loaded only where a database is touched
+
+    LevelDb(database).close()
+
+
+def _names_in(path: Path) -> set[str]:
+    try:
+        names = os.listdir(path) if path.exists() else []
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return {name.removesuffix(TEMPORARY_SUFFIX) for name in names}
+
+
+def _delete(path: Path) -> None:
+    for victim in (path, path.with_name(path.name + TEMPORARY_SUFFIX)):
+        if victim.is_dir() and not victim.is_symlink():
+            shutil.rmtree(victim)
+        else:
+            victim.unlink(missing_ok=True)
+
+
+def _unusable(path: Path, error: OSError) -> OperatorError:
+    return OperatorError(
+        f"{path} can't be used ({error.strerror or error}): name another --data-dir"
+    )

@@ -1,0 +1,152 @@
+"""Every method of this node: its name, the function that answers, and what it takes.
+
+Whatever is not in the table does not exist (-32601). `guarded` marks what signs, cheats, governs or
+damages: it is refused to foreign origins, and to everybody where the node listens beyond loopback
+(DESIGN section 10). `batched` functions take the arguments of consecutive calls at once, in order.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from node.rpc import calls, eth, fees, filters, logs, perp, subscriptions
+from node.rpc.blocks import BlockHash, parse_block, parse_block_number
+from node.rpc.hex import INT64_MAX, parse_address, parse_data, parse_hash, parse_quantity
+from node.rpc.hex import parse_storage_key as read_storage_key
+from node.rpc.parameters import Param, parse_bool
+
+KEYS_MAX: Final = 1_024
+"""Storage keys in one eth_getProof, as in geth."""
+
+
+class Method(NamedTuple):
+    """One row of the table."""
+
+    answer: Callable[..., Any]
+    """Takes the Context and the arguments; its docstring is the method's description."""
+    params: tuple[Param, ...] = ()
+    guarded: bool = False
+    batched: bool = False
+
+
+def _parse_block_hash(value: object) -> BlockHash:
+    return BlockHash(parse_hash(value), require_canonical=False)
+
+
+def _parse_index(value: object) -> int:
+    return parse_quantity(value, highest=INT64_MAX)
+
+
+def _parse_string(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("cannot unmarshal non-string into a string")
+    return value
+
+
+def _parse_anything(value: object) -> object:
+    return value
+
+
+def _parse_keys(value: object) -> list[tuple[str, bytes]]:
+    """Read storage keys; each keeps the form in which the answer repeats it, as geth does."""
+    if not isinstance(value, list):
+        raise ValueError("cannot unmarshal non-array into storage keys")
+    if len(value) > KEYS_MAX:
+        raise ValueError(f"too many keys: at most {KEYS_MAX}")
+    keys = [(item, read_storage_key(item)) for item in value]
+    return [
+        ("0x" + key.hex() if len(item) > 65 else hex(int.from_bytes(key, "big")), key)
+        for item, key in keys
+    ]
+
+
+_ADDRESS = Param("address", parse_address)
+_BLOCK = Param("block", parse_block, "latest")
+_BLOCK_NUMBER = Param("block", parse_block_number)
+_BLOCK_HASH = Param("blockHash", parse_hash)
+_BLOCK_BY_HASH = Param("blockHash", _parse_block_hash)
+_TX_HASH = Param("transactionHash", parse_hash)
+_FULL = Param("fullTransactions", parse_bool, False)
+_INDEX = Param("index", _parse_index)
+_FILTER_ID = Param("filterId", _parse_string)
+_LOG_FILTER = Param("filter", logs.parse_log_filter)
+_CALL = (
+    Param("transaction", calls.parse_call),
+    _BLOCK,
+    Param("stateOverrides", calls.parse_overrides, None),
+)
+
+METHODS: Final[Mapping[str, Method]] = {
+    # the node
+    "web3_clientVersion": Method(eth.client_version),
+    "net_version": Method(eth.net_version),
+    "net_listening": Method(eth.net_listening),
+    "eth_chainId": Method(eth.chain_id),
+    "eth_syncing": Method(eth.syncing),
+    "eth_accounts": Method(eth.accounts),
+    # blocks
+    "eth_blockNumber": Method(eth.block_number),
+    "eth_getBlockByNumber": Method(eth.get_block_by_number, (_BLOCK_NUMBER, _FULL)),
+    "eth_getBlockByHash": Method(eth.get_block_by_hash, (_BLOCK_HASH, _FULL)),
+    "eth_getBlockTransactionCountByNumber": Method(eth.count_transactions, (_BLOCK_NUMBER,)),
+    "eth_getBlockTransactionCountByHash": Method(eth.count_transactions, (_BLOCK_BY_HASH,)),
+    "eth_getBlockReceipts": Method(eth.get_block_receipts, (Param("block", parse_block),)),
+    # accounts
+    "eth_getBalance": Method(eth.get_balance, (_ADDRESS, _BLOCK)),
+    "eth_getCode": Method(eth.get_code, (_ADDRESS, _BLOCK)),
+    "eth_getTransactionCount": Method(eth.get_transaction_count, (_ADDRESS, _BLOCK)),
+    "eth_getStorageAt": Method(
+        eth.get_storage_at, (_ADDRESS, Param("key", read_storage_key), _BLOCK)
+    ),
+    "eth_getProof": Method(eth.get_proof, (_ADDRESS, Param("keys", _parse_keys), _BLOCK)),
+    # transactions
+    "eth_getTransactionByHash": Method(eth.get_transaction_by_hash, (_TX_HASH,)),
+    "eth_getTransactionByBlockNumberAndIndex": Method(
+        eth.get_transaction_by_block, (_BLOCK_NUMBER, _INDEX)
+    ),
+    "eth_getTransactionByBlockHashAndIndex": Method(
+        eth.get_transaction_by_block, (_BLOCK_BY_HASH, _INDEX)
+    ),
+    "eth_getTransactionReceipt": Method(eth.get_transaction_receipt, (_TX_HASH,)),
+    "eth_sendRawTransaction": Method(
+        calls.send_raw_transactions, (Param("transaction", parse_data),), batched=True
+    ),
+    # calls and fees
+    "eth_call": Method(calls.call, _CALL),
+    "eth_estimateGas": Method(calls.estimate_gas, _CALL),
+    "eth_gasPrice": Method(fees.gas_price),
+    "eth_maxPriorityFeePerGas": Method(fees.max_priority_fee_per_gas),
+    "eth_feeHistory": Method(
+        fees.fee_history,
+        (
+            Param("blockCount", fees.parse_block_count),
+            Param("newestBlock", parse_block_number),
+            Param("rewardPercentiles", fees.parse_percentiles, ()),
+        ),
+    ),
+    # logs, filters, subscriptions
+    "eth_getLogs": Method(logs.get_logs, (_LOG_FILTER,)),
+    "eth_newFilter": Method(filters.new_filter, (_LOG_FILTER,)),
+    "eth_newBlockFilter": Method(filters.new_block_filter),
+    "eth_newPendingTransactionFilter": Method(filters.new_pending_transaction_filter, (_FULL,)),
+    "eth_getFilterChanges": Method(filters.get_filter_changes, (_FILTER_ID,)),
+    "eth_getFilterLogs": Method(filters.get_filter_logs, (_FILTER_ID,)),
+    "eth_uninstallFilter": Method(filters.uninstall_filter, (_FILTER_ID,)),
+    "eth_subscribe": Method(
+        subscriptions.subscribe,
+        (Param("kind", _parse_string), Param("options", _parse_anything, None)),
+    ),
+    "eth_unsubscribe": Method(subscriptions.unsubscribe, (Param("subscriptionId", _parse_string),)),
+    # the exchange
+    "perp_getMarkets": Method(perp.get_markets, (_BLOCK,)),
+    "perp_getAccount": Method(perp.get_account, (_ADDRESS, _BLOCK)),
+    "perp_getOrderBook": Method(
+        perp.get_order_book,
+        (
+            Param("market", perp.parse_market),
+            Param("depth", perp.parse_depth, perp.DEPTH_DEFAULT),
+            _BLOCK,
+        ),
+    ),
+    "perp_getBlock": Method(perp.get_perp_block, (_BLOCK,)),
+    "perp_status": Method(perp.get_status),
+}

@@ -1,0 +1,106 @@
+"""The tries of a block's body: transactions, receipts and transitions under rlp(index).
+
+Built whole, bottom up, and never stored: a proof builds the trie again.
+"""
+
+from collections.abc import Sequence
+
+from node.crypto import keccak256
+from node.state.node import (
+    EMPTY_REFERENCE,
+    EMPTY_TRIE_ROOT,
+    SLOT,
+    Branch,
+    Extension,
+    Leaf,
+    decode_node,
+    encode_node,
+    get_child,
+    rlp_list,
+)
+from node.units import Hash32
+
+_Entry = tuple[str, bytes]
+"""(path, value); paths ascend, and none is the beginning of another."""
+
+
+def ordered_root(values: Sequence[bytes]) -> Hash32:
+    """Return the root of the trie that holds each value under rlp(its index).
+
+    The values must not be empty: Ethereum's trie takes an empty value for none.
+    """
+    if not values:
+        return EMPTY_TRIE_ROOT
+    return keccak256(_build(_entries(values), 0, len(values), 0, {}))
+
+
+def ordered_proof(values: Sequence[bytes], index: int) -> list[bytes]:
+    """Return the nodes that prove the value at `index` under `ordered_root(values)`, root first."""
+    assert 0 <= index < len(values), f"index {index} of {len(values)} values"
+    nodes: dict[bytes, bytes] = {}
+    rlp = _build(_entries(values), 0, len(values), 0, nodes)
+    proof = [rlp]
+    path = _path(index)
+    depth = 0
+    while True:
+        node = decode_node(rlp)
+        if isinstance(node, Branch):
+            reference, _ = get_child(node, SLOT[path[depth]])
+            depth += 1
+        elif isinstance(node, Extension):
+            reference = node.reference
+            depth += len(node.path)
+        else:
+            return proof
+        rlp = nodes.get(reference, reference)  # an embedded node is its own reference
+        if rlp is not reference:
+            proof.append(rlp)
+
+
+def _path(index: int) -> str:
+    """Return the digits of rlp(index)."""
+    if index < 128:
+        return f"{index:02x}" if index else "80"
+    digits = f"{index:x}"
+    size = (len(digits) + 1) // 2
+    return f"{0x80 + size:x}{digits.zfill(2 * size)}"
+
+
+def _entries(values: Sequence[bytes]) -> list[_Entry]:
+    """Return the entries in order of path: 1 to 127, then 0 (rlp 0x80), then the rest."""
+    entries = [(_path(index), value) for index, value in enumerate(values)]
+    return entries[1:128] + entries[:1] + entries[128:]
+
+
+def _build(
+    entries: list[_Entry], low: int, high: int, depth: int, nodes: dict[bytes, bytes]
+) -> bytes:
+    """Return the RLP of the node above entries[low:high]; put those below it into `nodes`."""
+    first, value = entries[low]
+    if high - low == 1:
+        return encode_node(Leaf(first[depth:], value, b""))
+    last = entries[high - 1][0]
+    fork = depth
+    while first[fork] == last[fork]:
+        fork += 1
+    references = [EMPTY_REFERENCE] * 16
+    while low < high:
+        digit = entries[low][0][fork]
+        end = low + 1
+        while end < high and entries[end][0][fork] == digit:
+            end += 1
+        references[SLOT[digit]] = _refer(_build(entries, low, end, fork + 1, nodes), nodes)
+        low = end
+    branch = rlp_list(b"".join(references) + b"\x80")
+    if fork == depth:
+        return branch
+    return encode_node(Extension(first[depth:fork], _refer(branch, nodes), b""))
+
+
+def _refer(rlp: bytes, nodes: dict[bytes, bytes]) -> bytes:
+    """Return a node's reference, and keep the node under it."""
+    if len(rlp) < 32:
+        return rlp
+    reference = b"\xa0" + keccak256(rlp)
+    nodes[reference] = rlp
+    return reference

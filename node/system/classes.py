@@ -1,0 +1,51 @@
+"""Where in a block a transaction's place is: a pure function of its bytes (RULES O6, O8)."""
+
+from enum import IntEnum
+
+from node.perp.account import EXCHANGE
+from node.perp.order import TimeInForce
+from node.system.contracts import ORACLE, contract
+from node.units import Address
+
+
+class ActionClass(IntEnum):
+    """The classes in protocol order: a body is sorted by them (O8)."""
+
+    GOVERNANCE = 0
+    REPORT = 1
+    ACCOUNT = 2
+    """Deposits, withdrawals, tokens, native coin, and whatever is nothing else."""
+    CANCEL = 3
+    POST_ONLY = 4
+    ORDER = 5
+    """Whatever may take liquidity, and triggers."""
+
+
+def classify(to: Address, data: bytes) -> ActionClass:
+    """Return a transaction's own class, before its sender's earlier nonces count (O8).
+
+    Needs no state and fails on nothing: malformed calldata has the class of its selector.
+    """
+    if to == EXCHANGE:
+        selector = data[:4]
+        if selector == _PLACE_ORDER and data[_TIME_IN_FORCE] == _POST_ONLY:
+            return ActionClass.POST_ONLY
+        return _EXCHANGE_CLASSES.get(selector, ActionClass.ACCOUNT)
+    if to == ORACLE and data[:4] == _REPORT_PRICE:
+        return ActionClass.REPORT
+    return ActionClass.ACCOUNT
+
+
+_exchange = contract("Exchange").functions
+_PLACE_ORDER = _exchange["placeOrder"].selector
+_TIME_IN_FORCE = slice(4 + 3 * 32, 4 + 4 * 32)
+"""Where placeOrder's fourth argument stands."""
+_POST_ONLY = TimeInForce.POST_ONLY.to_bytes(32, "big")
+_REPORT_PRICE = contract("Oracle").functions["reportPrice"].selector
+_EXCHANGE_CLASSES = {
+    _exchange["cancelOrder"].selector: ActionClass.CANCEL,
+    _exchange["cancelAllOrders"].selector: ActionClass.CANCEL,
+    _PLACE_ORDER: ActionClass.ORDER,
+    _exchange["placeMarketOrder"].selector: ActionClass.ORDER,
+    _exchange["placeTrigger"].selector: ActionClass.ORDER,
+}

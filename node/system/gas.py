@@ -1,0 +1,71 @@
+"""The gas schedule: what a transaction uses is a pure function of its bytes (DESIGN section 5).
+
+It is used whole, whether the transaction succeeds or reverts, so an estimate is never wrong and a
+block's gas is known before it is executed. The first four rows are Ethereum's (EIP-2028, EIP-2930);
+a call of a system contract adds its action's.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from node.system.contracts import CONTRACTS
+from node.units import Address, Hash32
+
+TRANSACTION_GAS = 21_000
+"""Signature recovery, nonce, fee, and a transfer of native coin."""
+ZERO_BYTE_GAS = 4
+DATA_BYTE_GAS = 16
+ACCESS_ADDRESS_GAS = 2_400
+ACCESS_KEY_GAS = 1_900
+"""Access lists are taken and charged as Ethereum does; they save nothing here."""
+CALL_GAS = 2_000
+"""A view, or a selector that no function has."""
+
+ACTION_GAS: Mapping[str, Mapping[str, int]] = {
+    "Token": {
+        "transfer": 5_000,  # two balances
+        "approve": 4_000,  # one allowance
+        "transferFrom": 7_000,  # two balances, one allowance
+        "permit": 10_000,  # a signature, a nonce, one allowance
+        "faucet": 6_000,  # a balance, a claim, the supply
+    },
+    "Exchange": {
+        "deposit": 8_000,  # two token balances, two margin balances
+        "withdraw": 10_000,  # the same, and the account's whole risk
+        "placeOrder": 8_000,  # the account's risk, a record; makers are bounded (O8)
+        "placeMarketOrder": 8_000,
+        "placeTrigger": 6_000,  # a record
+        "cancelOrder": 4_000,  # a record
+        "cancelAllOrders": 20_000,  # as many records as the account has
+    },
+    "Oracle": {
+        "reportPrice": 3_000,  # a record
+    },
+    "Governance": {},
+    "LiquidatorVault": {},
+    "Bridge": {},
+}
+"""What each function that changes state adds, and why."""
+
+
+def intrinsic_gas(
+    to: Address, data: bytes, access_list: Sequence[tuple[Address, Sequence[Hash32]]]
+) -> int:
+    """Return the gas that a transaction uses, and the least gas limit it may have."""
+    gas = TRANSACTION_GAS
+    if data:
+        zeros = data.count(0)
+        gas += zeros * ZERO_BYTE_GAS + (len(data) - zeros) * DATA_BYTE_GAS
+    if access_list:
+        gas += sum(ACCESS_ADDRESS_GAS + ACCESS_KEY_GAS * len(keys) for _, keys in access_list)
+    actions = _GAS_BY_SELECTOR.get(to)
+    if actions is not None:
+        gas += actions.get(data[:4], CALL_GAS)
+    return gas
+
+
+_GAS_BY_SELECTOR = {
+    contract.address: {
+        contract.functions[name].selector: gas for name, gas in ACTION_GAS[contract.name].items()
+    }
+    for contract in CONTRACTS.values()
+}

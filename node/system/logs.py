@@ -1,0 +1,66 @@
+"""Events as Ethereum logs: the ABI event of the same name, by the contract that declares it.
+
+What a log needs of an event's class is worked out once, at import: contract, topic, and which first
+fields are indexed. Field for field the order is the ABI's; a test compares the names.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_args
+
+from node.perp.events import Event
+from node.system.abi import Coder
+from node.system.contracts import CONTRACTS
+from node.system.ledger import SystemEvent, TokenEvent
+from node.units import Address, Hash32
+
+
+class Log(NamedTuple):
+    """An ABI event."""
+
+    address: Address
+    topics: tuple[Hash32, ...]
+    data: bytes
+
+
+class _Form(NamedTuple):
+    """How the events of one class become logs."""
+
+    address: Address
+    topic: Hash32
+    indexed: tuple[Callable[[Any], bytes], ...]
+    """Encoders of the first fields."""
+    data: Coder
+    """Of the others."""
+
+
+def encode_log(event: SystemEvent) -> Log:
+    """Return an event's log; KeyError for what is no event of any contract."""
+    form = _FORMS[type(event)]
+    topics = [encode(value) for encode, value in zip(form.indexed, event, strict=False)]
+    return Log(
+        form.address,
+        (form.topic, *topics),  # type: ignore[arg-type]  # a word is 32 bytes, as a Hash32 is
+        form.data.encode(event[len(topics) :]),
+    )
+
+
+EVENT_CLASSES: tuple[type[SystemEvent], ...] = (*get_args(Event), *get_args(TokenEvent))
+"""Everything that a ledger's `emit` takes."""
+
+
+def _form(event_class: type[SystemEvent]) -> _Form:
+    found = [
+        _Form(
+            contract.address,
+            contract.events[event_class.__name__].topic,
+            tuple(each.encode for each in contract.events[event_class.__name__].indexed),
+            contract.events[event_class.__name__].data,
+        )
+        for contract in CONTRACTS.values()
+        if event_class.__name__ in contract.events
+    ]
+    assert len(found) == 1, f"{event_class.__name__} is declared by {len(found)} contracts"
+    return found[0]
+
+
+_FORMS: dict[type, _Form] = {event_class: _form(event_class) for event_class in EVENT_CLASSES}

@@ -1,0 +1,161 @@
+"""kill -9 under load: what a client saw stays, and the chain is the one of a twin never killed.
+
+Each test is a function of its seed but for the moments at which the system schedules whom; the
+seed is in the failure, and PERPNODE_CRASH_SEED repeats it.
+"""
+
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from node.chain.blockchain import Blockchain
+from node.chain.genesis import Genesis, read_genesis
+from node.chain.store import BlockStore
+from node.service import open_blockchain
+from node.state.kv import MemoryDb
+from node.units import Height
+from tests.crash.load import Crowd, OrderStream
+from tests.helpers.devnet import MINIMAL_GENESIS, ROOT, Rpc, Sequencer, poll
+from tools.load import load_genesis, write_genesis
+
+ACCOUNTS = 20
+BLOCK_TIME = ("--block-time", "0.1")
+LONGEST_LIFE_S = 1.6
+SEED = int(os.environ.get("PERPNODE_CRASH_SEED", "20260119"))
+CRASH_POINTS = sorted(
+    {
+        name
+        for file in (ROOT / "node").rglob("*.py")
+        for name in re.findall(r'crash_point\("([^"]+)"\)', file.read_text())
+    }
+)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    genesis = load_genesis(MINIMAL_GENESIS, accounts=ACCOUNTS)
+    return write_genesis(genesis, tmp_path / "genesis.json")
+
+
+def assert_still_there(rpc: Rpc, seen: dict[int, str]) -> None:
+    """Check that the chain has every block that somebody was told of."""
+    heights = sorted(seen)
+    blocks = rpc.batch([("eth_getBlockByNumber", [hex(height), False]) for height in heights])
+    gone = [
+        (height, seen[height], block and block["hash"])
+        for height, block in zip(heights, blocks, strict=True)
+        if block is None or block["hash"] != seen[height]
+    ]
+    assert not gone, f"blocks that a client saw and that are gone or others: {gone}"
+
+
+def import_twin(genesis: Genesis, source: Blockchain) -> Blockchain:
+    """Execute a chain's blocks on a chain that was never killed, comparing each in every field."""
+    kv = MemoryDb()
+    twin = Blockchain(genesis, kv, BlockStore(kv, None))
+    for height in range(1, source.head.block.header.number + 1):
+        block = source.block_at(Height(height))
+        assert block is not None, f"block {height} is missing below the head"
+        twin.import_block(block)
+    return twin
+
+
+def assert_equals_a_twin(document: Path, data_dir: Path) -> int:
+    """Check a stopped chain against its twin and its own tables; return its transactions."""
+    source, database = open_blockchain(document, data_dir)
+    try:
+        twin = import_twin(read_genesis(document), source)
+        assert twin.head.block.hash == source.head.block.hash
+        flat, trie = source.head.state, source.proof_state(source.head.block)
+        assert list(flat.accounts()) == list(trie.accounts())
+        for address, _ in trie.accounts():
+            assert dict(flat.records(address)) == dict(trie.records(address))
+        blocks = [source.block_at(Height(h)) for h in range(source.head.block.header.number + 1)]
+        return sum(len(block.transactions) for block in blocks if block is not None)
+    finally:
+        database.close()
+
+
+def run_and_kill(document: Path, data_dir: Path, *, kills: int, seed: int) -> None:
+    """Kill a sequencer at random moments of its life under load, then compare it with its twin."""
+    chance = random.Random(seed)
+    genesis = read_genesis(document)
+    stream = OrderStream(genesis, orders=200 * kills, accounts=ACCOUNTS, seed=seed)
+    seen: dict[int, str] = {}
+    node = Sequencer(document, data_dir, *BLOCK_TIME)
+    with node:
+        for _ in range(kills):
+            node.start()
+            with Crowd(node.port, genesis, stream) as crowd:
+                time.sleep(chance.uniform(0, LONGEST_LIFE_S))
+                os.kill(node.process.pid, signal.SIGKILL)
+                node.wait_for_end()
+            assert crowd.failures == []
+            for height, block_hash in crowd.seen.items():
+                assert seen.setdefault(height, block_hash) == block_hash
+            node.start().wait_for_answer()
+            assert_still_there(node.rpc, seen)
+            os.kill(node.process.pid, signal.SIGKILL)
+            node.wait_for_end()
+        with Crowd(node.port, genesis, stream) as crowd:
+            node.start().wait_for_answer()
+            node.wait_for_height(max(seen, default=0) + 3)
+            poll(lambda: crowd.seen, what="a head that the crowd sees")
+        assert crowd.failures == []
+        assert_still_there(node.rpc, seen | crowd.seen)
+        assert node.signal(signal.SIGTERM) == 0
+    assert assert_equals_a_twin(document, data_dir) > kills
+    assert len(seen) > kills
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[int]:
+    """Name the seed in a failure."""
+    try:
+        yield seed
+    except BaseException as failure:
+        failure.add_note(f"PERPNODE_CRASH_SEED={seed} repeats this")
+        raise
+
+
+def test_a_chain_killed_under_load_equals_its_twin(document: Path, tmp_path: Path) -> None:
+    with repeatable(SEED) as seed:
+        run_and_kill(document, tmp_path / "data", kills=5, seed=seed)
+
+
+@pytest.mark.slow
+def test_a_chain_killed_fifty_times_equals_its_twin(document: Path, tmp_path: Path) -> None:
+    with repeatable(SEED + 1) as seed:
+        run_and_kill(document, tmp_path / "data", kills=50, seed=seed)
+
+
+def test_the_crash_points_are_found() -> None:
+    assert len(CRASH_POINTS) >= 3
+
+
+@pytest.mark.parametrize("time_by", [1, 6])
+@pytest.mark.parametrize("point", CRASH_POINTS)
+def test_a_chain_that_dies_between_two_steps_of_a_commit_goes_on(
+    document: Path, tmp_path: Path, point: str, time_by: int
+) -> None:
+    data_dir, genesis = tmp_path / "data", read_genesis(document)
+    stream = OrderStream(genesis, orders=400, accounts=ACCOUNTS, seed=SEED)
+    with Sequencer(document, data_dir, *BLOCK_TIME) as node:
+        with Crowd(node.port, genesis, stream) as crowd:
+            node.start(PERPNODE_CRASH_AT=f"{point}#{time_by}")
+            assert node.wait_for_end() == -signal.SIGKILL
+        assert crowd.failures == []
+
+        node.start().wait_for_answer()
+
+        assert_still_there(node.rpc, crowd.seen)
+        node.wait_for_height(max(crowd.seen, default=0) + 2)
+        assert node.signal(signal.SIGTERM) == 0
+    assert_equals_a_twin(document, data_dir)

@@ -1,0 +1,143 @@
+"""An engineer's first minutes: `perpnode devnet` starts, works, stops, resumes and refuses."""
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.devnet import MINIMAL_GENESIS, Devnet, Node
+
+FLAGS = ["--genesis", str(MINIMAL_GENESIS), "--block-time", "0.2", "--validators", "0"]
+FLAGS += ["--prices", "fixed", "--bots", "0"]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def devnet(data_dir: Path) -> Iterator[Devnet]:
+    with Devnet(data_dir, *FLAGS) as node:
+        yield node.start()
+
+
+def refusal_of(node: Node) -> str:
+    """Return the one line in which a command refuses to start."""
+    with node:
+        assert Node.start(node).wait_for_end() == 1
+        lines = node.output().strip().splitlines()
+        assert len(lines) == 1, f"a refusal is one line: {lines}"
+        assert "Traceback" not in lines[0]
+        return lines[0]
+
+
+def test_the_default_devnet_prints_what_anvils_users_expect_and_makes_blocks(
+    data_dir: Path,
+) -> None:
+    with Devnet(data_dir, "--validators", "0").start() as node:
+        banner = node.output()
+        node.wait_for_height(2)
+
+        assert "(0) 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in banner
+        assert "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80" in banner
+        assert "test test test test test test test test test test test junk" in banner
+        for section in ("Available Accounts", "Private Keys", "Chain ID", "Base Fee", "Gas Limit"):
+            assert section in banner
+        assert "20260119" in banner
+        assert "simulated" in banner
+        assert f"http://127.0.0.1:{node.port}" in banner
+        assert f"ws://127.0.0.1:{node.port}" in banner
+        assert int(node.rpc.call("eth_chainId"), 16) == 20260119
+
+
+def test_each_block_prints_one_line(devnet: Devnet) -> None:
+    listening = f"Listening on 127.0.0.1:{devnet.port}"
+    devnet.wait_for_height(3)
+    lines = devnet.wait_for_output("\n", after=devnet.output().index(listening)).splitlines()[1:]
+
+    numbers = [re.search(r"\b(\d+)\b", line) for line in lines]
+
+    assert numbers
+    assert all(numbers), lines
+
+
+def test_reporters_open_every_market_at_their_price(devnet: Devnet) -> None:
+    markets = devnet.wait_for_open_markets()
+
+    assert [market["symbol"] for market in markets] == ["BTC-USD", "ETH-USD"]
+
+
+def test_ctrl_c_ends_every_process_and_the_same_command_resumes(
+    devnet: Devnet, data_dir: Path
+) -> None:
+    seen = devnet.wait_for_height(3)
+    block = devnet.rpc.block(seen)
+    assert len(devnet.family()) > 1
+
+    assert devnet.interrupt() == 0
+
+    assert devnet.family() == {}
+    with Devnet(data_dir, *FLAGS).start() as again:
+        again.wait_for_height(seen + 1)
+        assert again.rpc.block(seen) == block
+        assert again.interrupt() == 0
+        assert again.family() == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_first_process_alone_ends_the_others(
+    devnet: Devnet, number: signal.Signals
+) -> None:
+    devnet.wait_for_height(1)
+
+    assert devnet.signal(number) == 0
+
+    assert devnet.family() == {}
+
+
+def test_killing_the_first_process_leaves_no_orphans(devnet: Devnet) -> None:
+    devnet.wait_for_height(1)
+
+    os.kill(devnet.process.pid, signal.SIGKILL)
+    devnet.wait_for_end()
+
+    devnet.wait_for_family_end()
+
+
+def test_a_flag_that_contradicts_the_data_directory_is_named(
+    devnet: Devnet, data_dir: Path
+) -> None:
+    devnet.interrupt()
+
+    line = refusal_of(Devnet(data_dir, *FLAGS, "--accounts", "3"))
+
+    assert "--accounts 3" in line
+    assert str(data_dir) in line
+
+
+def test_a_port_in_use_is_named_with_its_owner(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        line = refusal_of(Devnet(data_dir, *FLAGS, port=port))
+
+    assert str(port) in line
+    assert str(os.getpid()) in line
+
+
+def test_a_database_in_use_is_named_with_its_owner(devnet: Devnet, data_dir: Path) -> None:
+    before = devnet.family()
+
+    line = refusal_of(Devnet(data_dir, *FLAGS))
+
+    assert str(data_dir) in line
+    assert any(str(process_id) in line for process_id in before), line
+    assert devnet.family().keys() == before.keys()
+    devnet.wait_for_height(devnet.rpc.height() + 1)

@@ -1,0 +1,403 @@
+"""`make bench`: signed limit orders through JSON-RPC into durable blocks, and where the CPU goes.
+
+A fresh sequencer in its own process, as `perpnode run` starts it; 20,000 orders signed in advance;
+batches of 200 over a few connections; blocks as they come. Then the very blocks are taken from its
+database and executed once more in this process, stage by stage, which tells where the CPU went and
+that the state root is the same. One machine, one run: compare only numbers of one run.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from node.chain.genesis import Genesis
+from tools.load import (
+    Reporters,
+    Signed,
+    load_genesis,
+    markets_are_open,
+    plan_orders,
+    send_body,
+    sign_orders,
+    sign_transfer,
+    write_genesis,
+)
+from tools.stages import Stage, measure_stages
+
+ROOT = Path(__file__).parents[1]
+ANVIL = ROOT / "tests/conformance/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+REPORT_PAUSE_S = 1.0
+WAIT_MAX_S = 600
+
+console = Console(stderr=True)
+
+
+class BenchError(Exception):
+    """The run did not do what it should have; says what."""
+
+
+class Result(NamedTuple):
+    """What one run measured."""
+
+    node: str
+    accounts: int
+    transactions: int
+    included_per_s: float
+    """From the first byte sent to the block that holds the last."""
+    submitted_per_s: float
+    cpu_us: float
+    """CPU of the server process per transaction, from the first byte sent to the last block."""
+    rss_mb: float
+    blocks: int
+    block_max: int
+    """Most transactions in a block."""
+    reverted: int
+    stages: Sequence[Stage]
+    """Where the CPU went, in µs per transaction; empty for anvil."""
+
+
+class HttpClient:
+    """One keep-alive connection that posts JSON-RPC."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_MAX_S)
+
+    def post(self, body: bytes) -> bytes:
+        """Send a body and return the answer's."""
+        self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        return self._connection.getresponse().read()
+
+    def call(self, method: str, *params: Any) -> Any:
+        """Return a method's result; BenchError if it is refused."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = json.loads(self.post(json.dumps(request).encode()))
+        if "error" in answer:
+            raise BenchError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
+class Usage(NamedTuple):
+    """What a process has used."""
+
+    cpu_s: float
+    rss_mb: float
+
+
+def usage_of(process_id: int) -> Usage:
+    """Return a process's CPU time, its threads' included, and its memory, from /proc."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
+    return Usage(
+        (int(fields[11]) + int(fields[12])) / CLOCK_TICKS,
+        pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+    )
+
+
+@contextmanager
+def server(command: Sequence[str], port: int, log: Path) -> Iterator[int]:
+    """Run a server until the block ends; yield its process id once it answers."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT)
+    try:
+        for _ in range(1200):
+            if process.poll() is not None:
+                raise BenchError(f"{command[0]} ended: {log.read_text()[-2000:]}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def reporting(genesis: Genesis, port: int) -> Iterator[None]:
+    """Report prices in a thread while the block runs, after every market is OPEN."""
+    reporters, client, done = Reporters(genesis), HttpClient(port), threading.Event()
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            while not done.wait(REPORT_PAUSE_S):
+                reporters.report(client)
+        except Exception as failure:  # told to whoever waits for the blocks
+            failures.append(failure)
+
+    thread = threading.Thread(target=run)
+    try:
+        for _ in track(range(120), "waiting for OPEN markets", console=console, transient=True):
+            reporters.report(client)
+            time.sleep(REPORT_PAUSE_S)
+            if markets_are_open(client):
+                break
+        else:
+            raise BenchError(f"markets did not open: {client.call('perp_getMarkets')}")
+        thread.start()
+        yield
+    finally:
+        done.set()
+        if thread.is_alive():
+            thread.join()
+        client.close()
+    if failures:
+        raise BenchError(f"reporting failed: {failures[0]!r}")
+
+
+def deliver(
+    transactions: Sequence[Signed],
+    *,
+    port: int,
+    process_id: int,
+    batch: int,
+    connections: int,
+    lanes: int,
+) -> dict[str, Any]:
+    """Send everything and wait until blocks hold it all; return the measured fields of Result.
+
+    Transaction i belongs to lane i mod `lanes`; a lane stays on one connection, in order.
+    """
+    queues: list[list[Signed]] = [[] for _ in range(connections)]
+    for index, signed in enumerate(transactions):
+        queues[index % lanes % connections].append(signed)
+    bodies = [
+        [send_body(queue[at : at + batch]) for at in range(0, len(queue), batch)]
+        for queue in queues
+    ]
+    answers: list[bytes] = []
+
+    def send(queue: Sequence[bytes]) -> None:
+        client = HttpClient(port)
+        answers.extend(client.post(body) for body in queue)
+        client.close()
+
+    client = HttpClient(port)
+    next_block = int(client.call("eth_blockNumber"), 16) + 1
+    waiting = {"0x" + signed.hash.hex() for signed in transactions}
+    sizes: list[int] = []
+    threads = [threading.Thread(target=send, args=(queue,)) for queue in bodies]
+    before, started = usage_of(process_id), time.perf_counter()
+    for thread in threads:
+        thread.start()
+    submitted_s = 0.0
+    while waiting:
+        if not submitted_s and not any(thread.is_alive() for thread in threads):
+            submitted_s = time.perf_counter() - started
+            _check_answers(answers)
+        if time.perf_counter() - started > WAIT_MAX_S:
+            raise BenchError(f"{len(waiting)} transactions are in no block after {WAIT_MAX_S} s")
+        while int(client.call("eth_blockNumber"), 16) >= next_block:
+            block = client.call("eth_getBlockByNumber", hex(next_block), False)
+            found = waiting.intersection(block["transactions"])
+            waiting -= found
+            sizes.append(len(found))
+            next_block += 1
+        time.sleep(0.05)
+    ended = time.perf_counter()
+    after = usage_of(process_id)
+    for thread in threads:
+        thread.join()
+    full = [size for size in sizes if size]
+    reverted = 0
+    for number in range(next_block - len(sizes), next_block):
+        receipts = client.call("eth_getBlockReceipts", hex(number))
+        reverted += sum(receipt["status"] == "0x0" for receipt in receipts)
+    client.close()
+    return {
+        "transactions": len(transactions),
+        "included_per_s": len(transactions) / (ended - started),
+        "submitted_per_s": len(transactions) / (submitted_s or ended - started),
+        "cpu_us": (after.cpu_s - before.cpu_s) * 1e6 / len(transactions),
+        "rss_mb": after.rss_mb,
+        "blocks": len(full),
+        "block_max": max(full),
+        "reverted": reverted,
+    }
+
+
+def _check_answers(answers: Sequence[bytes]) -> None:
+    for answer in answers:
+        for result in json.loads(answer):
+            if "error" in result:
+                raise BenchError(f"a transaction was refused: {result['error']}")
+
+
+def bench_perpnode(options: argparse.Namespace, accounts: int) -> Result:
+    """Measure this node with so many accounts."""
+    genesis = load_genesis(options.genesis, accounts=accounts)
+    plan = plan_orders(
+        genesis, orders=options.orders, accounts=accounts, crossing_percent=options.crossing
+    )
+    signing = sign_orders(list(plan), genesis.chain_id, workers=os.cpu_count() or 1)
+    label = f"signing {options.orders:,} orders of {accounts:,} accounts"
+    orders = list(track(signing, label, options.orders, console=console, transient=True))
+    with tempfile.TemporaryDirectory(prefix="perpnode-bench-") as directory:
+        base, port = Path(directory), free_port()
+        document = write_genesis(genesis, base / "genesis.json")
+        command = [sys.executable, "-m", "node", "run", "--role", "sequencer"]
+        command += ["--genesis", str(document), "--data-dir", str(base / "data")]
+        command += ["--port", str(port), "--block-time", str(options.block_time)]
+        with (
+            server(command, port, base / "log") as process_id,
+            reporting(genesis, port),
+            console.status("sending"),
+        ):
+            measured = deliver(
+                orders,
+                port=port,
+                process_id=process_id,
+                batch=options.batch,
+                connections=options.connections,
+                lanes=accounts,
+            )
+        stages: Sequence[Stage] = ()
+        if not options.no_profile:
+            with console.status("executing the same blocks once more, stage by stage"):
+                stages = measure_stages(document, base / "data", base / "twin", orders=len(orders))
+    return Result("perpnode", accounts, stages=stages, **measured)
+
+
+def bench_anvil(options: argparse.Namespace, binary: str) -> Result:
+    """Measure anvil with transfers of 100 accounts, on the same machine in the same run."""
+    from node.devnet.accounts import ACCOUNTS_PATH, derive_keys  # loads eth-account, 0.6 s
+
+    accounts, chain_id, port = 100, 31337, free_port()
+    keys = [pair.private_key for pair in derive_keys(ACCOUNTS_PATH, accounts)]
+    target = derive_keys(ACCOUNTS_PATH, 1)[0].address
+    transfers = [
+        sign_transfer(keys[index % accounts], index // accounts, chain_id, target)
+        for index in track(
+            range(options.orders), "signing transfers", console=console, transient=True
+        )
+    ]
+    command = [binary, "--port", str(port), "--accounts", str(accounts), "--silent"]
+    command += ["--block-time", str(options.block_time), "--gas-limit", str(10**9)]
+    with tempfile.TemporaryDirectory(prefix="perpnode-bench-") as directory:
+        log = Path(directory) / "log"
+        with server(command, port, log) as process_id, console.status("sending to anvil"):
+            measured = deliver(
+                transfers,
+                port=port,
+                process_id=process_id,
+                batch=options.batch,
+                connections=options.connections,
+                lanes=accounts,
+            )
+    return Result("anvil (transfers)", accounts, stages=(), **measured)
+
+
+def show(results: Sequence[Result]) -> None:
+    """Print the results as tables."""
+    out = Console() if sys.stdout.isatty() else Console(width=120)
+    table = Table(title="signed transactions through JSON-RPC into blocks")
+    for column in ("node", "accounts", "transactions"):
+        table.add_column(column, justify="left" if column == "node" else "right")
+    for column in ("included/s", "submitted/s", "CPU µs each", "RSS MB", "blocks", "largest"):
+        table.add_column(column, justify="right")
+    table.add_column("reverted", justify="right")
+    for each in results:
+        numbers = [each.included_per_s, each.submitted_per_s, each.cpu_us, each.rss_mb]
+        counts = [each.blocks, each.block_max, each.reverted]
+        table.add_row(
+            each.node,
+            f"{each.accounts:,}",
+            f"{each.transactions:,}",
+            *(f"{number:,.0f}" for number in numbers),
+            *(f"{count:,}" for count in counts),
+        )
+    out.print(table)
+    staged = [each for each in results if each.stages]
+    if not staged:
+        return
+    where = Table(title="where the CPU goes, µs per order (the same blocks, executed once more)")
+    where.add_column("stage")
+    for each in staged:
+        where.add_column(f"{each.accounts:,} accounts", justify="right")
+    for row in zip(*(each.stages for each in staged), strict=True):
+        where.add_row(row[0].name, *(f"{stage.us:.1f}" for stage in row))
+    where.add_row(
+        "JSON, HTTP, threads, collecting garbage: the rest",
+        *(f"{each.cpu_us - sum(stage.us for stage in each.stages):.1f}" for each in staged),
+        end_section=True,
+    )
+    out.print(where)
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--orders", type=int, default=20_000)
+    parser.add_argument(
+        "--accounts", type=int, action="append", help="once per run; 100 and 10,000 by default"
+    )
+    parser.add_argument("--crossing", type=int, default=0, help="percent of orders that match")
+    parser.add_argument("--batch", type=int, default=200, help="transactions per request")
+    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--block-time", type=float, default=1, help="seconds")
+    parser.add_argument("--genesis", type=Path, default=ROOT / "genesis" / "devnet.json")
+    parser.add_argument("--no-profile", action="store_true", help="leave out the table of stages")
+    parser.add_argument("--anvil", action="store_true", help="measure anvil in the same run")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    options = parse_options()
+    try:
+        results = [
+            bench_perpnode(options, accounts) for accounts in options.accounts or (100, 10_000)
+        ]
+        if options.anvil:
+            binary = str(ANVIL) if ANVIL.exists() else shutil.which("anvil")
+            if binary is None:
+                raise BenchError(
+                    "anvil is not here: put it on the PATH, or `npm install --no-save "
+                    "@foundry-rs/anvil-linux-amd64` in tests/conformance"
+                )
+            results.append(bench_anvil(options, binary))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps([_plain(result) for result in results], indent=2))
+    else:
+        show(results)
+    return 0
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    return result._asdict() | {"stages": {stage.name: stage.us for stage in result.stages}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
