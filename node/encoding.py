@@ -234,6 +234,7 @@ def codec_of(record_class: type[R]) -> Codec[R]:
 
     Fields: int (i64), Annotated[int, BIG], bool, bytes, str, an IntEnum, a NewType of these (an
     Address is 20 bytes, a Hash32 is 32), another record, or tuple[X, ...] of any of them.
+    TypeError for any other.
     """
     codec = _CODECS.get(record_class)
     if codec is None:
@@ -289,21 +290,21 @@ _SCALARS: dict[Any, _Kind] = {
 
 
 def _kind_of(hint: Any) -> _Kind:
-    if get_origin(hint) is Annotated:
-        assert BIG in get_args(hint)[1:], f"unknown mark: {hint}"
+    marks = get_args(hint)
+    if get_origin(hint) is Annotated and BIG in marks:
         return _BIG
-    if get_origin(hint) is tuple:
-        element, dots = get_args(hint)
-        assert dots is ..., f"only tuples of one type: {hint}"
-        return _tuple_kind(_kind_of(element))
+    if get_origin(hint) is tuple and len(marks) == 2 and marks[1] is ...:
+        return _tuple_kind(_kind_of(marks[0]))
     if hint in _SCALARS:
         return _SCALARS[hint]
     if hasattr(hint, "__supertype__"):
         return _kind_of(hint.__supertype__)
-    if issubclass(hint, IntEnum):
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
         return _Kind(f"a code of {hint.__name__}", "type({v}) is {x}", hint, None, hint)
-    codec = codec_of(hint)
-    return _Kind(f"a {hint.__name__}", "type({v}) is {x}", hint, codec.to_wire, codec.from_wire)
+    if isinstance(hint, type) and hasattr(hint, "_fields"):
+        codec: Codec[Any] = codec_of(hint)
+        return _Kind(f"a {hint.__name__}", "type({v}) is {x}", hint, codec.to_wire, codec.from_wire)
+    raise TypeError(f"a record can't hold {hint}")
 
 
 def _tuple_kind(element: _Kind) -> _Kind:

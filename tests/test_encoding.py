@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import msgpack
 import pytest
 import rlp
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import node.perp
@@ -32,7 +32,14 @@ from node.units import Address, Hash32, Quote
 
 lengths_around_a_longer_prefix = st.sampled_from([0, 1, 55, 56, 255, 256, 65535, 65536])
 strings = st.binary(max_size=80) | lengths_around_a_longer_prefix.map(bytes)
+one_byte = st.binary(min_size=1, max_size=1)
 nested = st.recursive(strings, lambda items: st.lists(items, max_size=6), max_leaves=40)
+
+
+def damaged(encoded: bytes) -> st.SearchStrategy[bytes]:
+    """One byte changed near the front, where the lengths are."""
+    places = st.integers(0, min(len(encoded), 100) - 1)
+    return st.builds(lambda at, new: encoded[:at] + new + encoded[at + 1 :], places, one_byte)
 
 
 @given(nested)
@@ -44,9 +51,10 @@ def test_rlp_agrees_with_the_rlp_library_both_ways(item: Any) -> None:
     assert rlp_decode(encoded) == item
 
 
-@given(st.binary(max_size=100))
+@given(st.binary(max_size=100) | nested.map(rlp.encode).flatmap(damaged))
 @example(b"\xf8\x38" + b"\x80" * 56)
 @example(b"\xb8\x38" + bytes(56))
+@example(b"\xc4\x83\x81\x01\x80")
 def test_rlp_decodes_any_bytes_as_the_rlp_library_does_or_refuses(data: bytes) -> None:
     try:
         item = rlp_decode(data)
@@ -58,31 +66,14 @@ def test_rlp_decodes_any_bytes_as_the_rlp_library_does_or_refuses(data: bytes) -
     assert rlp.encode(item) == data
 
 
-@given(nested, st.data())
-def test_rlp_of_changed_bytes_decodes_to_itself_or_not_at_all(item: Any, data: Any) -> None:
-    encoded = bytearray(rlp_encode(item))
-    encoded[data.draw(st.integers(0, min(len(encoded) - 1, 100)))] = data.draw(st.integers(0, 255))
-
-    try:
-        decoded = rlp_decode(bytes(encoded))
-    except EncodingError:
-        return
-
-    assert rlp_encode(decoded) == encoded
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         ("", "rlp: 0 items, expected one"),
         ("8080", "rlp: 2 items, expected one"),
-        ("c180c0", "rlp: 2 items, expected one"),
         ("8100", "rlp: a single byte below 0x80 has a prefix"),
-        ("817f", "rlp: a single byte below 0x80 has a prefix"),
         ("c28101", "rlp: a single byte below 0x80 has a prefix"),
-        ("81", "rlp: an item ends 1 bytes beyond its list"),
         ("83aabb", "rlp: an item ends 1 bytes beyond its list"),
-        ("c3aabb", "rlp: an item ends 1 bytes beyond its list"),
         ("c483aabb", "rlp: an item ends 1 bytes beyond its list"),
         ("c283aabbcc", "rlp: an item ends 2 bytes beyond its list"),  # its list is shorter
         ("b8", "rlp: an item ends 1 bytes beyond its list"),
@@ -112,9 +103,9 @@ def test_rlp_nests_as_deep_as_allowed_and_no_deeper() -> None:
         rlp_decode(rlp_encode([item]))
 
 
-def test_rlp_of_a_megabyte_of_nesting_is_refused_without_recursion() -> None:
+def test_rlp_nested_a_thousand_times_is_refused() -> None:
     bomb = b""
-    for _ in range(3000):
+    for _ in range(1000):
         size = len(bomb)
         digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
         bomb = (bytes([0xC0 + size]) if size < 56 else bytes([0xF7 + len(digits)]) + digits) + bomb
@@ -214,38 +205,25 @@ def record_strategy(hint: Any) -> st.SearchStrategy[Any]:
     return scalars[hint]
 
 
-def is_encodable(hint: Any) -> bool:
-    """Return whether records may hold the type: memory-only NamedTuples hold others."""
-    if typing.get_origin(hint) is Annotated:
-        return BIG in typing.get_args(hint)
-    if typing.get_origin(hint) is tuple:
-        element, *rest = typing.get_args(hint)
-        return rest == [...] and is_encodable(element)
-    if hasattr(hint, "__supertype__"):
-        return is_encodable(hint.__supertype__)
-    if not isinstance(hint, type):
+def has_codec(record_class: Any) -> bool:
+    """Return whether records of the class can be written: some live in memory only."""
+    try:
+        codec_of(record_class)
+    except TypeError:
         return False
-    if issubclass(hint, tuple) and hasattr(hint, "_fields"):
-        hints = typing.get_type_hints(hint, include_extras=True)
-        return all(map(is_encodable, hints.values()))
-    return hint in (int, bool, bytes, str) or issubclass(hint, IntEnum)
+    return True
 
 
 def perp_records() -> list[Any]:
-    """Every NamedTuple that a module of the rules defines and that can be written down."""
-    found = []
-    for info in pkgutil.iter_modules(node.perp.__path__, "node.perp."):
-        module = importlib.import_module(info.name)
-        found += [
-            each
-            for each in vars(module).values()
-            if isinstance(each, type) and each.__module__ == info.name and is_encodable(each)
-            if hasattr(each, "_fields")
-        ]
-    return found
+    """Every NamedTuple that a module of the rules defines and that can be written."""
+    names = [info.name for info in pkgutil.iter_modules(node.perp.__path__, "node.perp.")]
+    classes = [each for name in names for each in vars(importlib.import_module(name)).values()]
+    records = [each for each in classes if isinstance(each, type) and hasattr(each, "_fields")]
+    return [each for each in dict.fromkeys(records) if has_codec(each)]
 
 
 RECORDS = [Sample, *perp_records()]
+few_examples = settings(max_examples=settings().max_examples // 8)  # of each of many records
 
 
 def test_the_records_of_the_rules_are_found() -> None:
@@ -255,6 +233,7 @@ def test_the_records_of_the_rules_are_found() -> None:
 
 
 @pytest.mark.parametrize("record_class", RECORDS, ids=lambda each: each.__name__)
+@few_examples
 @given(data=st.data())
 def test_every_record_round_trips(record_class: Any, data: Any) -> None:
     record = data.draw(record_strategy(record_class))
@@ -299,7 +278,6 @@ def test_golden_bytes_of_every_kind_of_field() -> None:
         (-1, "ff"),
         (-128, "80"),
         (-129, "ff7f"),
-        (255, "00ff"),
         (256, "0100"),
         (-256, "ff00"),
         (2**63, "008000000000000000"),
@@ -312,7 +290,7 @@ def test_big_integers_are_the_shortest_twos_complement(number: int, digits: str)
     assert codec_of(Quoted).decode(packed) == (0, number)
 
 
-@given(st.integers(), st.binary(min_size=1, max_size=1))
+@given(st.integers(), one_byte)
 def test_a_longer_form_of_a_big_integer_is_refused(number: int, padding: bytes) -> None:
     digits = msgpack.unpackb(codec_of(Quoted).encode(Quoted(0, Quote(number))))[1]
     longer = padding + digits
@@ -332,13 +310,11 @@ def test_a_longer_form_of_a_big_integer_is_refused(number: int, padding: bytes) 
         ("size", 1.0, "was float 1.0, expected an integer from"),
         ("size", None, "was NoneType None, expected an integer from"),
         ("total", "7", "was str '7', expected an integer as two's complement"),
-        ("total", True, "was True, expected an integer as two's complement"),
         ("open", 1, "was 1, expected true or false"),
         ("side", 2, "was 2, expected a code of Side"),
         ("owner", b"\x11" * 19, f"was 0x{'11' * 19}, expected 20 bytes"),
         ("root", b"\x11" * 33, f"was 0x{'11' * 32}... (33 bytes), expected 32 bytes"),
         ("data", "text", "was str 'text', expected bytes"),
-        ("symbol", b"text", "was 0x74657874, expected a text"),
         ("symbol", "\ud800", "was str '\\ud800', expected a text"),
         ("ids", [1], "was list [1], expected an array, each an integer from -9223372036854"),
         ("ids", (1, 2**63), "was tuple (1, 9223372036854775808), expected an array, each an int"),
@@ -373,9 +349,7 @@ FIELD = {name: index for index, name in enumerate(Sample._fields)}
     ("field", "item", "reason"),
     [
         ("size", 2**63, "was 9223372036854775808, expected an integer from"),
-        ("size", True, "was True, expected an integer from"),
         ("size", 1.0, "was float 1.0, expected an integer from"),
-        ("size", None, "was NoneType None, expected an integer from"),
         ("total", 5, "was 5, expected an integer as two's complement"),
         ("total", b"", "was 0x, expected an integer as two's complement"),
         ("total", b"\0\x01", "was 0x0001, expected an integer as two's complement"),
@@ -386,9 +360,7 @@ FIELD = {name: index for index, name in enumerate(Sample._fields)}
         ("side", 1.0, "was float 1.0, expected a code of Side"),
         ("owner", b"", "was 0x, expected 20 bytes"),
         ("owner", "1" * 20, "was str '11111111111111111111', expected 20 bytes"),
-        ("root", b"", "was 0x, expected 32 bytes"),
         ("data", "\0", "was str '\\x00', expected bytes"),
-        ("symbol", b"BTC", "was 0x425443, expected a text"),
         ("ids", b"\1\2", "was 0x0102, expected an array, each an integer from"),
         ("ids", None, "was NoneType None, expected an array, each an integer from"),
         ("ids", [1, "2"], "was tuple (1, '2'), expected an array, each an integer from"),
@@ -420,7 +392,6 @@ def test_decoding_refuses_a_field_of_another_form(field: str, item: Any, reason:
         ("9205c4010600", "Quoted: no MessagePack ("),
         ("9105", "Quoted: was 1 fields, expected 2"),
         ("9305c4010600", "Quoted: was 3 fields, expected 2"),
-        ("05", "Quoted: was 5, expected an array"),
         ("c0", "Quoted: was NoneType None, expected an array"),
         ("a24142", "Quoted: was str 'AB', expected an array"),
         ("c4020506", "Quoted: was 0x0506, expected an array"),
@@ -440,6 +411,7 @@ def test_decoding_refuses_bytes_of_another_form(data: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("record_class", RECORDS, ids=lambda each: each.__name__)
+@few_examples
 @given(data=st.data())
 def test_any_bytes_decode_to_their_record_or_raise(record_class: Any, data: Any) -> None:
     codec = codec_of(record_class)
@@ -469,13 +441,10 @@ def test_deeply_nested_bytes_are_refused() -> None:
         codec_of(Quoted).decode(b"\x91" * 100_000)
 
 
-def test_a_codec_is_made_once() -> None:
-    assert codec_of(Quoted) is codec_of(Quoted)
+@pytest.mark.parametrize("hint", [int | None, float, list[int], tuple[int, str], dict[str, int]])
+def test_a_field_that_could_be_nil_or_no_record_has_no_codec(hint: Any) -> None:
+    class Record(NamedTuple):
+        field: hint
 
-
-def test_a_nil_field_is_no_record() -> None:
-    class WithOptional(NamedTuple):
-        maybe: int | None
-
-    with pytest.raises((AssertionError, TypeError)):
-        codec_of(WithOptional)
+    with pytest.raises(TypeError, match=r"^a record can't hold "):
+        codec_of(Record)

@@ -149,7 +149,7 @@ class Reporters:
         Nonces and time are read from the chain, so a node that was killed and forgot its mempool
         finds the reporters right. Returns the transactions' hashes.
         """
-        time_ms = int(client.call("perp_getBlock", "latest")["timeMs"])
+        time_ms = int(client.call("perp_getBlock", "latest")["extension"]["timeMs"])
         hashes = []
         for key in self._keys:
             sender = "0x" + address_of(key).hex()

@@ -167,7 +167,8 @@ def _decode_fields(name: str, data: bytes, sizes: dict[str, tuple[str, int]]) ->
         if not isinstance(item, bytes):
             raise EncodingError(f"{name}.{field}: was a list, expected bytes")
         if len(item) > size or (kind == "bytes" and len(item) != size):
-            raise EncodingError(f"{name}.{field}: was {len(item)} bytes, expected {size}")
+            most = "" if kind == "bytes" else "at most "
+            raise EncodingError(f"{name}.{field}: was {len(item)} bytes, expected {most}{size}")
         if kind == "integer" and item[:1] == b"\0":
             raise EncodingError(f"{name}.{field}: has leading zeros")
         values.append(item if kind == "bytes" else int.from_bytes(item, "big"))

@@ -16,7 +16,6 @@ from node.chain.block import (
     Block,
     Extension,
     Header,
-    Log,
     Receipt,
     block_size,
     bloom_contains,
@@ -39,6 +38,7 @@ from node.perp.account import FEES
 from node.state.kv import KeyValue
 from node.state.ordered import ordered_root
 from node.state.store import EMPTY_TRIE_ROOT, Commit, State, StateReader, StateStore
+from node.system.logs import Log
 from node.units import Address, Hash32, Height, TimeMs
 
 ZERO_HASH = Hash32(bytes(32))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from node.chain.block import Log, Receipt, bloom_of
+from node.chain.block import Receipt, bloom_of
 from node.chain.ledger import StateLedger
 from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
 from node.chain.transaction import Transaction, effective_gas_price
@@ -30,7 +30,7 @@ from node.system import invariants as token_invariants
 from node.system.classes import ActionClass, classify
 from node.system.dispatch import encode_refusal, execute_call, is_system_contract
 from node.system.gas import intrinsic_gas
-from node.system.logs import encode_log
+from node.system.logs import Log, encode_log
 from node.units import Address, Wei
 
 
@@ -113,7 +113,10 @@ def split_by_class(
         gas += transaction_gas(tx)
         if gas > class_gas_limit(effective, gas_limit):
             raise BodyMismatch(
-                ledger.height, f"transactions[{index}].gas", gas, class_gas_limit(effective, gas_limit)
+                ledger.height,
+                f"transactions[{index}].gas",
+                gas,
+                class_gas_limit(effective, gas_limit),
             )
         bodies[effective].append(tx)
     return bodies
@@ -186,7 +189,14 @@ class _Run:
         return logs
 
     def _append(
-        self, tx: Transaction, *, status: int, gas: int, price: Wei, logs: tuple[Log, ...], output: bytes
+        self,
+        tx: Transaction,
+        *,
+        status: int,
+        gas: int,
+        price: Wei,
+        logs: tuple[Log, ...],
+        output: bytes,
     ) -> None:
         self._gas_used += gas
         self._body.append(tx)
@@ -222,7 +232,9 @@ def charge(ledger: StateLedger, tx: Transaction, *, gas: int, price: Wei) -> int
     fee = gas * price
     if native.balance < max_cost(tx):
         raise InsufficientFunds(tx.sender, native.balance, max_cost(tx))
-    ledger.set_native(tx.sender, native._replace(nonce=nonce + 1, balance=Wei(native.balance - fee)))
+    ledger.set_native(
+        tx.sender, native._replace(nonce=nonce + 1, balance=Wei(native.balance - fee))
+    )
     return fee
 
 

@@ -35,12 +35,7 @@ NOBODY = Address(bytes(20))
 
 def storage_key(kind: int, market: int, account: bytes, number: int) -> bytes:
     """Return the 32-byte key of a record."""
-    return (
-        kind.to_bytes(1, "big")
-        + market.to_bytes(4, "big")
-        + account
-        + number.to_bytes(7, "big")
-    )
+    return kind.to_bytes(1, "big") + market.to_bytes(4, "big") + account + number.to_bytes(7, "big")
 
 
 class MarketIds(NamedTuple):
@@ -79,9 +74,7 @@ def _by_account(kind: int, record: type[R], address: Address) -> Place[Address, 
 
 
 def _by_market(kind: int, record: type[R]) -> Place[MarketId, R]:
-    return Place(
-        kind, record, market_address, lambda market: storage_key(kind, market, NOBODY, 0)
-    )
+    return Place(kind, record, market_address, lambda market: storage_key(kind, market, NOBODY, 0))
 
 
 def _by_market_and_id(kind: int, record: type[R]) -> Place[tuple[MarketId, OrderId], R]:

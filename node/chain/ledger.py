@@ -23,7 +23,7 @@ from node.perp.modes import ChainStatus, MarketStatus
 from node.perp.oracle import Oracle, Report
 from node.perp.parameters import ChainParams, MarketParams
 from node.state.store import EMPTY_CODE_HASH, AccountChange, Changes, StateReader
-from node.system.ledger import SystemEvent
+from node.system.ledger import SystemEvent, TokenEvent
 from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
 from node.units import Address, Hash32, Height, MarketId, OrderId, TimeMs, Wei
 
@@ -278,13 +278,18 @@ class Moment(NamedTuple):
 class StateLedger:
     """The one implementation of the ledgers that `perp` and `system` declare."""
 
-    def __init__(self, reader: StateReader, derived: Derived, moment: Moment, chain_id: int) -> None:
+    def __init__(
+        self, reader: StateReader, derived: Derived, moment: Moment, chain_id: int
+    ) -> None:
         self.reader = reader
         self.derived = derived
         self.height, self.time_ms, self.parent_time_ms = moment
         self.chain_id = chain_id
         self.journal: Journal = []
         self.events: list[SystemEvent] = []
+        """What happened since `take_events`."""
+        self.taken: list[SystemEvent] = []
+        """What happened before."""
         self._books: dict[MarketId, Book] = {}
         self.natives: dict[Address, Native] = {}
         self._native_base: dict[Address, Native] = {}
@@ -398,7 +403,9 @@ class StateLedger:
         native = self.natives.get(address)
         if native is None:
             leaf = self.reader.get_account(address)
-            native = ABSENT if leaf is None else Native(leaf.nonce, Wei(leaf.balance), leaf.code_hash)
+            native = (
+                ABSENT if leaf is None else Native(leaf.nonce, Wei(leaf.balance), leaf.code_hash)
+            )
             self.natives[address] = self._native_base[address] = native
         return native
 
@@ -413,7 +420,9 @@ class StateLedger:
 
     # --- genesis ---------------------------------------------------------------------------------
 
-    def write_genesis(self, *, params: ChainParams, market_ids: MarketIds, council: Council) -> None:
+    def write_genesis(
+        self, *, params: ChainParams, market_ids: MarketIds, council: Council
+    ) -> None:
         """Write the records that only genesis writes."""
         self._chain_params.set(None, params)
         self._market_ids.set(None, market_ids)
@@ -428,6 +437,7 @@ class StateLedger:
     def take_events(self) -> list[SystemEvent]:
         """Return what happened since the last time; from here nothing before can be undone."""
         taken, self.events = self.events, []
+        self.taken += taken
         self.journal.clear()
         return taken
 
@@ -472,11 +482,23 @@ class StateLedger:
             accounts=sorted(self.accounts.table.changed()),
             positions=sorted(self.positions.table.changed()),
             markets=sorted(self._books),
+            events=[event for event in self.taken if not isinstance(event, TokenEvent)],
         )
 
     def touched_tokens(self) -> Sequence[Address]:
         """Return whose token balances this block changed."""
         return sorted(self.token_balances.changed())
+
+    def all_accounts(self) -> Iterator[tuple[Address, Account]]:
+        """Yield every margin account of the parent's state, for the full sweep."""
+        for key, data in self.reader.records(EXCHANGE, keys.ACCOUNTS.prefix):
+            yield Address(key[5:25]), keys.ACCOUNTS.codec.decode(data)
+
+    def all_positions(self) -> Iterator[tuple[tuple[Address, MarketId], Position]]:
+        """Yield every open position of the parent's state, for the full sweep."""
+        for key, data in self.reader.records(EXCHANGE, keys.POSITIONS.prefix):
+            market = MarketId(int.from_bytes(key[1:5], "big"))
+            yield (Address(key[5:25]), market), keys.POSITIONS.codec.decode(data)
 
     def parent(self) -> StateLedger:
         """Return the parent's state, to compare with."""

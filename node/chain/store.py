@@ -135,7 +135,9 @@ class BlockStore:
     def load_place(self, tx_hash: Hash32) -> Place | None:
         """Return where a transaction is."""
         found = self._kv.get(keys.transaction_row(tx_hash))
-        return None if found is None else Place(Hash32(found[:32]), int.from_bytes(found[32:], "big"))
+        return (
+            None if found is None else Place(Hash32(found[:32]), int.from_bytes(found[32:], "big"))
+        )
 
     def blooms(self, first: Height, last: Height) -> Iterator[tuple[Height, bytes]]:
         """Yield height and bloom of canonical blocks with logs, ascending."""

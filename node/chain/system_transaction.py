@@ -8,7 +8,7 @@ would build itself, which it can, because signing is deterministic (RFC 6979).
 
 from node.chain.transaction import LEGACY, Transaction, UnsignedTransaction, sign_transaction
 from node.crypto import address_of, keccak256
-from node.perp.account import system_address
+from node.system.contracts import GOVERNANCE
 from node.units import Wei
 
 SYSTEM_KEY = keccak256(b"perpnode system account")
@@ -18,12 +18,8 @@ SYSTEM_ACCOUNT = address_of(SYSTEM_KEY)
 """The sender of all system transactions; stands in genesis."""
 
 
-SYSTEM_RECIPIENT = system_address(0x1004)
-"""Governance: what the protocol does, it does in the name of its rules."""
-
-
 def build_system_transaction(chain_id: int, nonce: int, data: bytes) -> Transaction:
-    """Build the one system transaction of this nonce; it costs no gas and carries no value."""
+    """Build the one system transaction of this nonce and input: to Governance, gas and value 0."""
     unsigned = UnsignedTransaction(
         type=LEGACY,
         chain_id=chain_id,
@@ -31,7 +27,7 @@ def build_system_transaction(chain_id: int, nonce: int, data: bytes) -> Transact
         max_priority_fee=Wei(0),
         max_fee=Wei(0),
         gas_limit=0,
-        to=SYSTEM_RECIPIENT,
+        to=GOVERNANCE,
         value=Wei(0),
         data=data,
     )

@@ -233,9 +233,7 @@ class Core:
         self, block: Block, addresses: Sequence[Address], topics: Sequence[Sequence[Hash32]]
     ) -> Sequence[FoundLog]:
         """Return a block's logs that match."""
-        return await self._read(
-            lambda: list(self._blockchain.match_logs(block, addresses, topics))
-        )
+        return await self._read(lambda: list(self._blockchain.match_logs(block, addresses, topics)))
 
     # --- state -----------------------------------------------------------------------------------
 
@@ -254,9 +252,7 @@ class Core:
 
     async def proof(self, address: Address, keys: Sequence[bytes], block: Block) -> AccountProof:
         """Return the Merkle proof of an account and of some of its records."""
-        return await self._read(
-            lambda: prove(self._blockchain.proof_state(block), address, keys)
-        )
+        return await self._read(lambda: prove(self._blockchain.proof_state(block), address, keys))
 
     async def call(self, request: CallRequest, block: Block) -> CallResult:
         """Run a call on a throw-away ledger; raise InvalidTransaction if it can't be sent."""

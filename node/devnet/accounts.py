@@ -7,11 +7,11 @@ must not load (0.6 s, 60 MB). Actors get their keys on standard input.
 from collections.abc import Container, Iterator
 from functools import cache
 from itertools import count, islice, takewhile
-from typing import NamedTuple
 
 from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
 
 from node.crypto import address_of
+from node.devnet.keypair import Keypair
 from node.units import Address
 
 MNEMONIC = "test test test test test test test test test test test junk"
@@ -21,13 +21,6 @@ ACCOUNTS_PATH = "m/44'/60'/0'/0/"
 REPORTERS_PATH = "m/44'/60'/1'/0/"
 BOTS_PATH = "m/44'/60'/2'/0/"
 COUNCIL_PATH = "m/44'/60'/3'/0/"
-
-
-class Keypair(NamedTuple):
-    """Somebody who signs."""
-
-    address: Address
-    private_key: bytes
 
 
 def derive_keys(path: str, number: int, *, mnemonic: str = MNEMONIC) -> tuple[Keypair, ...]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from node.chain.genesis import Genesis
 from node.crypto import checksum_address
-from node.devnet.accounts import ACCOUNTS_PATH, MNEMONIC, Keypair
+from node.devnet.accounts import ACCOUNTS_PATH, MNEMONIC
 from node.devnet.directory import DataDirectory
+from node.devnet.keypair import Keypair
 from node.units import Address, Quote, Wei, mul_div_floor
 
 WEI_DECIMALS = 18

@@ -85,9 +85,15 @@ def open_source(choice: PriceChoice, memory: Path, now_ms: TimeMs) -> PriceSourc
 
 def _remember_start(choice: PriceChoice, memory: Path, now_ms: TimeMs) -> TimeMs:
     if memory.exists():
-        kept: dict[str, Any] = json.loads(memory.read_bytes())
-        if (kept["file"], kept["speed_ppm"]) == choice:
-            return TimeMs(kept["start_ms"])
+        try:
+            kept: dict[str, Any] = json.loads(memory.read_bytes())
+            known, start_ms = PriceChoice(kept["file"], kept["speed_ppm"]), int(kept["start_ms"])
+        except (ValueError, KeyError, TypeError):
+            raise OperatorError(
+                f"{memory}: is spoilt: delete it to begin the replay anew"
+            ) from None
+        if known == choice:
+            return TimeMs(start_ms)
     begun = {"file": choice.name, "speed_ppm": choice.speed_ppm, "start_ms": now_ms}
     write_durably(memory, json.dumps(begun, indent=2) + "\n")
     return now_ms

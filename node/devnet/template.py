@@ -13,10 +13,10 @@ from node.devnet.accounts import (
     ACCOUNTS_PATH,
     BOTS_PATH,
     REPORTERS_PATH,
-    Keypair,
     derive_keys,
     derive_leading_keys,
 )
+from node.devnet.keypair import Keypair
 from node.errors import OperatorError
 from node.units import Quote, Wei
 
@@ -25,8 +25,6 @@ NATIVE_WEI = Wei(10_000 * 10**18)
 """10,000 coins for each account, reporter and bot, as anvil gives."""
 TOKENS = Quote(1_000_000 * 10**6)
 """1,000,000 USDC for each account and bot."""
-PEOPLE_MAX = 1_000
-"""Of each kind: beyond this the banner and the start take too long."""
 
 
 class People(NamedTuple):

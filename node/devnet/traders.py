@@ -201,7 +201,9 @@ async def _act(
         for market in markets:
             holding = _holding(view, market.id)
             draw = Draw(signer.name, market.id, head.height)
-            actions += plan_maker(market, holding) if is_maker else plan_taker(market, holding, draw)
+            actions += (
+                plan_maker(market, holding) if is_maker else plan_taker(market, holding, draw)
+            )
     if actions:
         await signer.send(client, actions)
 

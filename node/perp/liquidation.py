@@ -23,6 +23,7 @@ from node.perp.events import BalanceAbsorbed, PositionLiquidated
 from node.perp.fee import FeeRates, compute_liquidation_rates
 from node.perp.fill import process_removal
 from node.perp.funding import get_funding
+from node.perp.invariants import check_liquidatable
 from node.perp.ledger import Ledger
 from node.perp.margin import compute_maintenance, compute_risk
 from node.perp.mark import get_mark
@@ -108,16 +109,16 @@ def process_liquidations(ledger: Ledger) -> None:
     tried: set[tuple[Address, MarketId]] = set()
     steps = 0
     while steps < ledger.params.liquidations_max:
-        owner = queue.pop()
-        if owner is None:
+        worst = queue.pop()
+        if worst is None:
             return
-        market = _find_untried(ledger, owner, sights, tried)
+        market = _find_untried(ledger, worst, sights, tried)
         if market is None:
             continue
-        tried.add((owner, market))
-        touched = _process_step(ledger, owner, market, sights[market])
+        tried.add((worst, market))
+        touched = _process_step(ledger, worst, market, sights[market])
         steps += len(touched) > 0
-        for account in sorted({owner, *touched}):
+        for account in sorted({worst, *touched}):
             queue.judge(account)
 
 
@@ -133,7 +134,7 @@ def get_sights(ledger: Ledger) -> Sights:
             value=mark * params.k,
             index=get_funding(ledger, market).index,
             is_in_doubt=is_in_doubt,
-            is_waiting=is_in_doubt or is_in_grace(ledger, market),
+            is_waiting=is_in_doubt or mark == 0 or is_in_grace(ledger, market),
         )
     return sights
 
@@ -221,6 +222,7 @@ def _process_step(
     ledger: Ledger, owner: Address, market: MarketId, sight: MarketSight
 ) -> Sequence[Address]:
     """Send one liquidation order (L2); return whom the step touched, nobody if it did nothing."""
+    check_liquidatable(ledger, owner)
     touched = [owner] if _process_cancels(ledger, owner) else []
     size = get_position(ledger, owner, market).size
     settlement = VaultSettlement()

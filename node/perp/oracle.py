@@ -145,7 +145,7 @@ def process_prices(ledger: Ledger) -> None:
         before = get_oracle(ledger, market)
         oracle = compute_oracle(
             before,
-            _get_usable_reports(ledger, market),
+            get_usable_reports(ledger, market),
             quorum=ledger.params.reporter_quorum,
             time_ms=ledger.time_ms,
             height=ledger.height,
@@ -213,7 +213,8 @@ def is_within(candidate: Ticks, reference: Ticks, move_max: RatePpm) -> bool:
     return abs(candidate - reference) * PPM <= move_max * reference
 
 
-def _get_usable_reports(ledger: Ledger, market: MarketId) -> Sequence[Report]:
+def get_usable_reports(ledger: Ledger, market: MarketId) -> Sequence[Report]:
+    """Return each reporter's latest report that is not older than price_age_ms_max (P1)."""
     age_max = ledger.market_params(market).price_age_ms_max
     return get_fresh_reports(ledger, market, TimeMs(ledger.time_ms - age_max))
 

@@ -117,7 +117,7 @@ def validate_market_params(params: MarketParams) -> None:
         and params.symbol.isprintable(),
         where,
         "symbol",
-        params.symbol,
+        repr(params.symbol),
         f"must be 1 to {SYMBOL_LENGTH_MAX} printable ASCII characters",
     )
     _validate_k(params, where)

@@ -97,11 +97,12 @@ def process_order(ledger: Ledger, owner: Address, request: OrderRequest) -> Orde
     require_mode(ledger, market, Mode.POST_ONLY if is_post_only else Mode.OPEN)
     if not 0 < price <= MAGNITUDE_MAX:
         raise InvalidPrice(price)
+    mark = _get_price(ledger, market)
     request = _compute_capped(ledger, owner, request)
     _require_value(ledger, owner, request, price)
     if is_post_only:
-        return _process_post_only(ledger, owner, request)
-    return _process_crossing(ledger, owner, request)
+        return _process_post_only(ledger, owner, request, mark)
+    return _process_crossing(ledger, owner, request, mark)
 
 
 def process_market_order(
@@ -112,12 +113,13 @@ def process_market_order(
     Raise like `process_order`; its value is counted at the mark.
     """
     require_mode(ledger, market, Mode.OPEN)
-    limit = compute_band_limit(ledger.market_params(market), _get_price(ledger, market), size)
+    mark = _get_price(ledger, market)
+    limit = compute_band_limit(ledger.market_params(market), mark, size)
     request = _compute_capped(
         ledger, owner, OrderRequest(market, size, limit, TimeInForce.IOC, reduce_only)
     )
-    _require_value(ledger, owner, request, get_mark(ledger, market))
-    return _process_crossing(ledger, owner, request)
+    _require_value(ledger, owner, request, mark)
+    return _process_crossing(ledger, owner, request, mark)
 
 
 def compute_band_limit(params: MarketParams, mark: Ticks, size: Lots) -> Ticks:
@@ -127,8 +129,10 @@ def compute_band_limit(params: MarketParams, mark: Ticks, size: Lots) -> Ticks:
     return Ticks(mul_div_ceil(mark, PPM - params.price_band_ppm, PPM))
 
 
-def _process_post_only(ledger: Ledger, owner: Address, request: OrderRequest) -> OrderId:
-    _require_passive(ledger, request)
+def _process_post_only(
+    ledger: Ledger, owner: Address, request: OrderRequest, mark: Ticks
+) -> OrderId:
+    _require_passive(ledger, request, mark)
     checkpoint = ledger.checkpoint()
     order_id = _process_placement(ledger, owner, request)
     refusal = _process_rest(ledger, request, _make_order(ledger, order_id, owner, request))
@@ -138,7 +142,9 @@ def _process_post_only(ledger: Ledger, owner: Address, request: OrderRequest) ->
     return order_id
 
 
-def _process_crossing(ledger: Ledger, owner: Address, request: OrderRequest) -> OrderId:
+def _process_crossing(
+    ledger: Ledger, owner: Address, request: OrderRequest, mark: Ticks
+) -> OrderId:
     """Match an order and decide about its rest.
 
     It is refused only if it changed nothing: one that removed makers which could not trade has
@@ -146,7 +152,7 @@ def _process_crossing(ledger: Ledger, owner: Address, request: OrderRequest) -> 
     """
     market, size, price, time_in_force, _ = request
     params = ledger.market_params(market)
-    limit = compute_band_limit(params, _get_price(ledger, market), size)
+    limit = compute_band_limit(params, mark, size)
     checkpoint = ledger.checkpoint()
     order_id = _process_placement(ledger, owner, request)
     taker = Taker(owner, market, order_id, TRADE.compute_rates(params), TRADE)
@@ -380,14 +386,17 @@ def _require_value(ledger: Ledger, owner: Address, request: OrderRequest, price:
         raise OrderTooSmall(value, params.order_value_min)
 
 
-def _require_passive(ledger: Ledger, request: OrderRequest) -> None:
-    """Raise PostOnlyWouldCross if it would take, or reaches too far in POST_ONLY (O2, Modes)."""
+def _require_passive(ledger: Ledger, request: OrderRequest, mark: Ticks) -> None:
+    """Raise PostOnlyWouldCross if it would take, or reaches too far in POST_ONLY (O2, Modes).
+
+    That limit is the oracle's, which the mark is in every mode but OPEN (P3).
+    """
     market, size, price, _, _ = request
     best = _find_crossing(ledger.book(market), size, price)
     if best is not None:
         raise PostOnlyWouldCross(price, best.price)
     if get_mode(ledger, market) == Mode.POST_ONLY:
-        limits = compute_post_only_limits(_get_price(ledger, market))
+        limits = compute_post_only_limits(mark)
         if size > 0 and price > limits.highest_buy:
             raise PostOnlyWouldCross(price, limits.highest_buy)
         if size < 0 and price < limits.lowest_sell:

@@ -31,8 +31,10 @@ def parse_quantity(value: object, *, highest: int = INT256_MAX) -> int:
         raise ValueError('hex string "0x"')
     if digits[0] == "0" and len(digits) > 1:
         raise ValueError("hex number with leading zero digits")
-    if not digits.isalnum() or len(digits) > 64:
-        raise ValueError("invalid hex string" if len(digits) <= 64 else "hex number > 256 bits")
+    if len(digits) > 64:
+        raise ValueError("hex number > 256 bits")
+    if not digits.isascii() or not digits.isalnum():  # int takes signs, spaces, other scripts
+        raise ValueError("invalid hex string")
     try:
         number = int(digits, 16)
     except ValueError:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import plyvel
 
@@ -53,6 +54,10 @@ class LevelDb:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         # LevelDB knows its own open databases by name: an alias would lock nothing out.
         self._path = Path(os.path.realpath(path))
+        if self._path in _OPEN:
+            # LevelDB would refuse as well, but lose its lock on the way: POSIX drops a process's
+            # locks of a file when the process closes any descriptor of it.
+            raise _in_use(self._path, "this process")
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             self._db = plyvel.DB(
@@ -67,6 +72,7 @@ class LevelDb:
             raise _explain(self._path, error) from error
         except plyvel.Error as error:
             raise _explain(self._path, error) from error
+        _OPEN[self._path] = self
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, None if there is none."""
@@ -95,6 +101,11 @@ class LevelDb:
     def close(self) -> None:
         """Close the directory and give up its lock."""
         self._db.close()
+        _OPEN.pop(self._path, None)
+
+
+_OPEN: WeakValueDictionary[Path, LevelDb] = WeakValueDictionary()
+"""The databases this process has open."""
 
 
 class LevelSnapshot:
@@ -195,14 +206,16 @@ def _explain(path: Path, error: Exception) -> OperatorError:
             f"the database {path} is corrupt: {reason}; restore it from a backup, or move it away "
             "and start again to fetch the chain anew"
         )
-    if isinstance(error, plyvel.IOError) and "lock" in reason:
-        # Closing a lock file drops this process's own lock, so look at it only if another owns it.
-        owner = "this process" if "already held" in reason else _name_owner(path / "LOCK")
-        return DatabaseInUse(
-            f"the database {path} is in use by {owner}: stop it, or choose another --data-dir"
-        )
+    if isinstance(error, plyvel.IOError) and reason.startswith("lock "):
+        return _in_use(path, _name_owner(path / "LOCK"))
     return OperatorError(
         f"the database {path} can't be used: {reason}; check its permissions and the free space"
+    )
+
+
+def _in_use(path: Path, owner: str) -> DatabaseInUse:
+    return DatabaseInUse(
+        f"the database {path} is in use by {owner}: stop it, or choose another --data-dir"
     )
 
 
@@ -226,6 +239,6 @@ def _name_owner(lock: Path) -> str:
         return "another process"
     command = ""
     with suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        command = b" ".join(words).decode(errors="replace").strip()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
+        command = b" ".join(words).decode(errors="replace")
     return f"process {pid} ({command})" if command else f"process {pid}"

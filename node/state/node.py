@@ -94,7 +94,7 @@ def rlp_list(payload: bytes) -> bytes:
 
 def string_of_rlp(data: bytes) -> bytes:
     """Return the byte string whose whole RLP is `data`; EncodingError if it is none."""
-    start, end = _item(data, 0)
+    start, end = _item(data, 0) if data else (0, -1)
     if end != len(data) or data[0] >= 0xC0:
         raise EncodingError(f"0x{data.hex()} is not the RLP of one byte string")
     return data[start:]
@@ -107,13 +107,16 @@ def encode_node(node: Node) -> bytes:
 
 def encode_row(node: Node) -> tuple[bytes, bytes]:
     """Return (RLP, row) of a node."""
-    payload = _payload_of(node)
-    if isinstance(node, Branch):
-        head = _BRANCH_HEAD + node.mask.to_bytes(2, "big") + node.locations
+    if type(node) is Branch:
+        mask, locations, payload = node
+        row = _BRANCH_KIND + mask.to_bytes(2, "big") + locations + payload
     else:
-        kind = _LEAF if isinstance(node, Leaf) else _EXTENSION
-        head = bytes((kind, 0, 1 if node.location else 0)) + node.location
-    return rlp_list(payload), head + payload
+        payload = _payload_of(node)
+        location = node[2]
+        heads = _LEAF_HEADS if type(node) is Leaf else _EXTENSION_HEADS
+        row = heads[1] + location + payload if location else heads[0] + payload
+    size = len(payload)
+    return (_LIST_HEADS[size] if size < 2048 else _head(size, 0xC0)) + payload, row
 
 
 def rlp_of_row(row: bytes) -> bytes:
@@ -135,15 +138,15 @@ def decode_row(row: bytes, start: int = 0) -> Node:
 
 def check_row(row: bytes) -> None:
     """Raise EncodingError unless kind and mask, which no hash covers, fit the payload."""
-    node = decode_row(row)
-    expected = decode_node(rlp_of_row(row))
-    if isinstance(node, Branch) and isinstance(expected, Branch):
-        is_right = node.mask == expected.mask
-    elif isinstance(node, Extension) and isinstance(expected, Extension):
-        is_right = bool(node.location) == (len(node.reference) == REFERENCE_SIZE)
+    mask = row[1] << 8 | row[2]
+    node = decode_node(rlp_of_row(row))
+    if isinstance(node, Branch):
+        is_right = row[0] == _BRANCH and mask == node.mask
+    elif isinstance(node, Extension):
+        is_right = row[0] == _EXTENSION and mask == (len(node.reference) == REFERENCE_SIZE)
     else:
-        is_right = isinstance(node, Leaf) and isinstance(expected, Leaf)
-    if not is_right or (isinstance(node, Branch) and row[0] != _BRANCH):
+        is_right = row[0] == _LEAF and mask <= 1
+    if not is_right:
         raise EncodingError("the kind or the mask of a stored node does not fit its RLP")
 
 
@@ -195,20 +198,27 @@ def put_children(branch: Branch, children: Iterable[tuple[int, bytes, bytes]]) -
     for slot, reference, location in children:
         bit = 1 << slot
         below = (mask & (bit - 1)).bit_count()
-        if len(payload) == 17 + 32 * mask.bit_count():
-            start = slot + 32 * below
-            end = start + REFERENCE_SIZE if mask & bit else start + 1
-        else:
-            start, end = _find_item(payload, slot)
-        payload = payload[:start] + reference + payload[end:]
         at = LOCATION_SIZE * below
-        rest = at + LOCATION_SIZE if mask & bit else at
-        locations = locations[:at] + location + locations[rest:]
+        is_plain = len(payload) == 17 + 32 * mask.bit_count()
+        if mask & bit:
+            start = slot + 32 * below if is_plain else _find_item(payload, slot)[0]
+            end = start + REFERENCE_SIZE
+            locations = locations[:at] + location + locations[at + LOCATION_SIZE :]
+        else:
+            start = slot + 32 * below
+            end = start + 1
+            if not is_plain:
+                start, end = _find_item(payload, slot)
+            locations = locations[:at] + location + locations[at:]
+        payload = payload[:start] + reference + payload[end:]
         mask = mask | bit if location else mask & ~bit
     return Branch(mask, locations, payload)
 
 
-_BRANCH_HEAD = bytes((_BRANCH,))
+_BRANCH_KIND = bytes((_BRANCH,))
+_LEAF_HEADS = bytes((_LEAF, 0, 0)), bytes((_LEAF, 0, 1))
+_EXTENSION_HEADS = bytes((_EXTENSION, 0, 0)), bytes((_EXTENSION, 0, 1))
+"""Without and with a location."""
 
 
 def _payload_of(node: Node) -> bytes:
@@ -224,14 +234,19 @@ def _payload_of(node: Node) -> bytes:
 
 def _decode_pair(payload: bytes, location: bytes) -> Leaf | Extension:
     """Return the node of two items: hex-prefix path, and a leaf's value or an extension's child."""
-    start, end = _item(payload, 0)
-    compact = payload[start:end].hex()
-    flag = compact[:1]
-    path = compact[1:] if flag in ("1", "3") else compact[2:]
-    if flag in ("2", "3"):
-        return Leaf(path, string_of_rlp(payload[end:]), location)
-    if flag in ("0", "1"):
-        return Extension(path, payload[end:], location)
+    first = payload[0]
+    end = first - 0x7F if 0x80 < first < 0xB8 else 1
+    compact = (payload[1:end] if end > 1 else payload[:1]).hex()
+    flag = compact[0]
+    if flag in "23":
+        size = len(payload) - end - 1
+        if payload[end] == 0x80 + size and size < 56:
+            value = payload[end + 1 :]
+        else:
+            value = string_of_rlp(payload[end:])
+        return Leaf(compact[1:] if flag == "3" else compact[2:], value, location)
+    if flag in "01":
+        return Extension(compact[1:] if flag == "1" else compact[2:], payload[end:], location)
     raise EncodingError("the path of a trie node has no valid flag")
 
 

@@ -226,20 +226,31 @@ class Batch:
         self, node: Branch, changes: Sequence[Change], low: int, high: int, depth: int
     ) -> Node | None:
         results: list[tuple[int, Node | None]] = []
-        for start, end, slot in _groups(changes, low, high, depth):
+        while low < high:
+            digit = changes[low].path[depth]
+            end = low + 1
+            while end < high and changes[end].path[depth] == digit:
+                end += 1
+            slot = SLOT[digit]
             reference, location = get_child(node, slot)
             child = None
             if reference != EMPTY_REFERENCE:
                 child = self._nodes.load(reference, location)
-            result = self._update(child, changes, start, end, depth + 1)
+            result = self._update(child, changes, low, end, depth + 1)
             if result is not child:
                 results.append((slot, result))
-        return self._assemble(node, results) if results else node
+            low = end
+        if not results:
+            return node
+        if len(results) == 1 and (only := results[0][1]) is not None:
+            reference, location = self._seal(only)
+            return put_children(node, ((slot, reference, location),))
+        return self._assemble(node, results)
 
     def _assemble(self, branch: Branch, results: list[tuple[int, Node | None]]) -> Node | None:
         """Return a branch with its changed children, or what is left if fewer than two remain."""
         fresh = [(slot, node) for slot, node in results if node is not None]
-        if len(fresh) != len(results):
+        if len(fresh) < len(results):
             removed = [(slot, EMPTY_REFERENCE, b"") for slot, node in results if node is None]
             branch = put_children(branch, removed)
             places = [slot for slot, _ in fresh]
@@ -251,7 +262,11 @@ class Batch:
                 return self._prefixed(DIGITS[slot], node)
             if not fresh and len(kept) == 1:
                 return self._prefix_stored(DIGITS[kept[0]], *get_child(branch, kept[0]))
-        return put_children(branch, [(slot, *self._seal(node)) for slot, node in fresh])
+        children = []
+        for slot, node in fresh:
+            reference, location = self._seal(node)
+            children.append((slot, reference, location))
+        return put_children(branch, children)
 
     def _prefixed(self, prefix: str, node: Node) -> Node:
         """Return an unsealed node moved up by the digits of `prefix`."""

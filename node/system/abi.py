@@ -11,7 +11,6 @@ from struct import error as StructError  # noqa: N812  # it is a class, whatever
 from typing import Any, NamedTuple
 
 WORD = 32
-BITS = 256
 
 Parameter = Mapping[str, Any]
 """One entry of `inputs`, `outputs` or `components` in an ABI document."""

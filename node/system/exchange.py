@@ -1,7 +1,7 @@
 """The Exchange contract: its functions by name, each a call of the rules and its return values."""
 
 from node.errors import InvalidTimeInForce, InvalidTriggerKind, OrderNotFound
-from node.perp import trading, trigger
+from node.perp import trading
 from node.perp.account import (
     EXCHANGE,
     get_account,
@@ -13,6 +13,7 @@ from node.perp.funding import compute_pending, get_funding
 from node.perp.margin import compute_risk
 from node.perp.order import OrderRequest, TimeInForce, TriggerKind, TriggerRequest
 from node.perp.status import get_status
+from node.perp.trigger import process_trigger_request
 from node.perp.view import compute_market_view
 from node.system import token
 from node.system.handler import Handlers, Outputs
@@ -74,7 +75,7 @@ def place_trigger(
     if kind is None:
         raise InvalidTriggerKind(code)
     request = TriggerRequest(market, size, trigger_price, kind)
-    return (trigger.process_trigger_request(ledger, sender, request),)
+    return (process_trigger_request(ledger, sender, request),)
 
 
 def cancel_order(

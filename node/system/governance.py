@@ -1,5 +1,4 @@
-"""The Governance contract: its functions by name. What the council decides comes with its actions;
-here is only what there is to read."""
+"""The Governance contract: its functions by name, views all of them so far."""
 
 from node.perp.status import CHAIN, get_mode
 from node.system.handler import Handlers, Outputs

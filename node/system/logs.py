@@ -49,18 +49,12 @@ EVENT_CLASSES: tuple[type[SystemEvent], ...] = (*get_args(Event), *get_args(Toke
 
 
 def _form(event_class: type[SystemEvent]) -> _Form:
-    found = [
-        _Form(
-            contract.address,
-            contract.events[event_class.__name__].topic,
-            tuple(each.encode for each in contract.events[event_class.__name__].indexed),
-            contract.events[event_class.__name__].data,
-        )
-        for contract in CONTRACTS.values()
-        if event_class.__name__ in contract.events
-    ]
-    assert len(found) == 1, f"{event_class.__name__} is declared by {len(found)} contracts"
-    return found[0]
+    name = event_class.__name__
+    declared = [contract for contract in CONTRACTS.values() if name in contract.events]
+    assert len(declared) == 1, f"{name} is declared by {len(declared)} contracts"
+    event = declared[0].events[name]
+    encoders = tuple(each.encode for each in event.indexed)
+    return _Form(declared[0].address, event.topic, encoders, event.data)
 
 
 _FORMS: dict[type, _Form] = {event_class: _form(event_class) for event_class in EVENT_CLASSES}

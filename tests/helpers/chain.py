@@ -57,10 +57,17 @@ class Person:
         )
 
     def order(
-        self, size: int, price: int, *, tif: int = 0, reduce_only: bool = False, market: int = BTC
+        self,
+        size: int,
+        price: int,
+        *,
+        tif: int = 0,
+        reduce_only: bool = False,
+        market: int = BTC,
+        **changes: Any,
     ) -> Transaction:
         """Sign a limit order."""
-        return self.call("Exchange", "placeOrder", market, size, price, tif, reduce_only)
+        return self.call("Exchange", "placeOrder", market, size, price, tif, reduce_only, **changes)
 
 
 REPORTERS = [Person("reporter-1"), Person("reporter-2"), Person("reporter-3")]

@@ -6,7 +6,7 @@ half of it, no fees, everything OPEN and past its grace period. A test changes w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from node.perp.account import BRIDGE, Account, Leg, Position, process_entry
@@ -115,6 +115,20 @@ class DictLedger:
 
     def holders(self) -> Sequence[Address]:
         return sorted({owner for owner, _ in self.positions.rows})
+
+    def debtors(self) -> Sequence[Address]:
+        holders = set(self.holders())
+        return sorted(
+            owner
+            for owner, account in self.accounts.rows.items()
+            if account.balance < 0 and owner not in holders
+        )
+
+    def all_accounts(self) -> Iterator[tuple[Address, Account]]:
+        yield from self.accounts.rows.items()
+
+    def all_positions(self) -> Iterator[tuple[tuple[Address, MarketId], Position]]:
+        yield from self.positions.rows.items()
 
     def emit(self, event: Event, /) -> None:
         self.journal.append((self.events.pop, ()))

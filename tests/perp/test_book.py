@@ -56,7 +56,8 @@ def test_empty_book_answers_nothing() -> None:
 
     assert (book.best_bid(), book.best_ask()) == (None, None)
     assert list(book.bids()) == list(book.asks()) == []
-    assert list(book.orders_of(trader(1))) == list(book.triggers_of(trader(1))) == []
+    assert list(book.orders_of(trader(1))) == []
+    assert list(book.triggers_of(trader(1))) == []
     assert book.exposure_of(trader(1)) == NO_EXPOSURE
     assert list(book.orders_through(trader(1), Ticks(100))) == []
     assert not book.has_owner(trader(1))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.perp.account import FLAT, Account, Position
+from node.perp.account import Account, Position
 from node.perp.margin import (
     Risk,
     compute_initial,
@@ -363,7 +363,3 @@ def test_more_orders_never_need_less_margin_g2(
     assert after.initial > before.initial
     assert after.open_notional == max(buys + extra + size, sells + extra - size) * 100
     assert (after.equity, after.maintenance) == (before.equity, before.maintenance)
-
-
-def test_flat_position_is_worth_nothing() -> None:
-    assert FLAT == Position(Lots(0), Quote(0), FundingIndex(0))

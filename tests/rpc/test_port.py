@@ -42,7 +42,7 @@ def test_an_owner_that_the_system_does_not_tell_is_another_process(tmp_path: Pat
 def test_the_owner_is_found_through_its_sockets(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     rows = [
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid timeout ino",
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid inode",
         "   0: 0100007F:2161 00000000:0000 01 00000000:00000000 00:00000000 00000000 0 0 4242 1",
         "   1: 0100007F:2161 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4343 1",
     ]

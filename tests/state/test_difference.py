@@ -34,8 +34,7 @@ def test_the_walk_finds_exactly_what_differs(trunk: Changes, left: Changes, righ
         by_key(model_a), by_key(model_b)
     )
     assert found == list(walk(StateStore(kv, TABLES).at(a.root), b))
-    mirrored = [type(d)(*d[:-2], d[-1], d[-2]) for d in walk(b, a)]
-    assert mirrored == found
+    assert [(*d[:-2], d.after, d.before) for d in walk(b, a)] == found
 
 
 def compare(a: dict[K, V], b: dict[K, V]) -> dict[K, tuple[V | None, V | None]]:

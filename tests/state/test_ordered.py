@@ -4,7 +4,7 @@ import pytest
 import rlp
 from hypothesis import given
 from hypothesis import strategies as st
-from trie import HexaryTrie
+from trie.hexary import HexaryTrie
 
 from node.state.node import EMPTY_TRIE_ROOT
 from node.state.ordered import ordered_proof, ordered_root
@@ -19,7 +19,10 @@ def expected_trie(values: list[bytes]) -> HexaryTrie:
 
 def proven(root: bytes, index: int, proof: list[bytes]) -> object:
     nodes = [rlp.decode(node) for node in proof]
-    return HexaryTrie.get_from_proof(root, rlp.encode(index), nodes)
+    value: object = HexaryTrie.get_from_proof(  # type: ignore[no-untyped-call]
+        root, rlp.encode(index), nodes
+    )
+    return value
 
 
 @given(st.lists(st.binary(min_size=1, max_size=60), max_size=300))

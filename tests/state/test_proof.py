@@ -4,8 +4,8 @@ import pytest
 import rlp
 from hypothesis import given
 from hypothesis import strategies as st
-from trie import HexaryTrie
 from trie.exceptions import BadTrieProof
+from trie.hexary import HexaryTrie
 
 from node.crypto import keccak256
 from node.state.account import Changes
@@ -17,7 +17,10 @@ from tests.state.states import ADDRESSES, KEYS, Model, changes, grow, new_store,
 
 def proven(root: Hash32, key: bytes, nodes: list[bytes]) -> bytes:
     """Return the value py-trie reads from a proof, b"" if it proves absence."""
-    value = HexaryTrie.get_from_proof(root, keccak256(key), [rlp.decode(node) for node in nodes])
+    decoded = [rlp.decode(node) for node in nodes]
+    value = HexaryTrie.get_from_proof(  # type: ignore[no-untyped-call]
+        root, keccak256(key), decoded
+    )
     assert isinstance(value, bytes)
     return value
 

@@ -8,29 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.system.abi import Coder, parse_type
+from tests.system.published import values_of
 
 STATIC = ["uint8", "uint32", "uint64", "uint128", "uint256", "int8", "int64", "int128", "int256",
           "address", "bool", "bytes32", "bytes4"]  # fmt: skip
-
-
-def values_of(name: str) -> st.SearchStrategy[Any]:
-    """Return values of an elementary type, small ones as often as extreme ones."""
-    if name == "address":
-        return st.binary(min_size=20, max_size=20)
-    if name == "bool":
-        return st.booleans()
-    if name == "string":
-        return st.text(max_size=70)
-    if name == "bytes":
-        return st.binary(max_size=70)
-    if name.startswith("bytes"):
-        size = int(name[5:])
-        return st.binary(min_size=size, max_size=size)
-    bits = int(name.lstrip("uint"))
-    lowest, highest = (
-        (0, 2**bits - 1) if name[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    )
-    return st.integers(max(lowest, -9), 9) | st.integers(lowest, highest)
 
 
 def coder_of(*names: str) -> Coder:
@@ -136,7 +117,7 @@ def test_dynamic_values_encode_as_eth_abi_says(
         "components": [{"type": "string"}, {"type": "int64"}, {"type": "uint32[]"}],
     }
     fixed = {"type": "tuple", "components": [{"type": "int64"}, {"type": "bool"}]}
-    parameters = [record, {"type": "bytes"}, fixed, {"type": "address[]"}]
+    parameters: list[dict[str, Any]] = [record, {"type": "bytes"}, fixed, {"type": "address[]"}]
     values = [(text, number, numbers), data, (number, True), addresses]
 
     encoded = Coder([parse_type(parameter) for parameter in parameters]).encode(values)

@@ -19,15 +19,10 @@ from node.perp.order import CancelReason, TimeInForce, TriggerKind
 from node.perp.status import Mode, ModeReason
 from node.system.contracts import ABI_DIRECTORY, CONTRACTS, Contract, contract
 from node.system.logs import EVENT_CLASSES
+from tests.system.published import REFUSALS, camel_case
 
 CONTRACTS_DIRECTORY = ABI_DIRECTORY.parent
 WITH_ABI = [each for each in CONTRACTS.values() if each.abi]
-
-REFUSALS = [
-    each
-    for each in vars(errors).values()
-    if isinstance(each, type) and issubclass(each, Refusal) and each is not Refusal
-]
 
 ENUMS: dict[str, type[IntEnum]] = {
     "TimeInForce": TimeInForce,
@@ -37,12 +32,6 @@ ENUMS: dict[str, type[IntEnum]] = {
     "ModeReason": ModeReason,
     "ReportRefusal": ReportRefusal,
 }
-
-
-def camel_case(name: str) -> str:
-    """Return a field's name as Solidity writes it; a keyword's underscore goes."""
-    first, *others = name.rstrip("_").split("_")
-    return first + "".join(map(str.capitalize, others))
 
 
 def entries(kind: str) -> Iterator[tuple[Contract, dict[str, Any]]]:

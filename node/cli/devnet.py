@@ -1,0 +1,75 @@
+"""`perpnode devnet`: a whole local chain in one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.values import parse_block_time
+
+PEOPLE_MAX = 1_000
+"""Of each kind: beyond this the banner and the start take too long."""
+
+
+def devnet(
+    data_dir: Annotated[Path, typer.Option(help="Where the chain lives.")] = Path("devnet-data"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")] = 8545,
+    validators: Annotated[int, typer.Option(min=0, help="Validators; 0 for now.")] = 0,
+    block_time: Annotated[str, typer.Option(help="Seconds between blocks, from 0.1.")] = "1",
+    accounts: Annotated[
+        int | None, typer.Option(min=0, max=PEOPLE_MAX, help="Funded accounts. [genesis: 10]")
+    ] = None,
+    reporters: Annotated[
+        int | None, typer.Option(min=0, max=PEOPLE_MAX, help="Price reporters. [genesis: 3]")
+    ] = None,
+    bots: Annotated[
+        int | None, typer.Option(min=0, max=PEOPLE_MAX, help="Traders. [genesis: 4]")
+    ] = None,
+    prices: Annotated[str, typer.Option(metavar="sim|fixed|FILE.csv", help="Prices.")] = "sim",
+    speed: Annotated[
+        str | None, typer.Option(help="How much faster than block time to replay FILE.csv.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete the chain in the data directory first.")
+    ] = False,
+    genesis: Annotated[
+        Path | None, typer.Option(help="The genesis document to start from.")
+    ] = None,
+    no_dev: Annotated[
+        bool, typer.Option("--no-dev", help="Without development helpers such as the faucet.")
+    ] = False,
+    instant: Annotated[
+        bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="A further name accepted in a Host header.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="A web origin that may call guarded methods.")
+    ] = None,
+) -> None:
+    """Run a sequencer, price reporters and traders; the same command resumes the chain."""
+    from node.devnet.replay import choose_prices
+    from node.devnet.supervisor import DevnetConfig, run_devnet
+    from node.devnet.template import Wishes
+    from node.errors import OperatorError
+
+    if validators:
+        raise OperatorError(
+            f"--validators {validators}: this version runs without validators: leave the flag out"
+        )
+    run_devnet(
+        DevnetConfig(
+            data_dir=data_dir,
+            wishes=Wishes(genesis, accounts, reporters, bots, False if no_dev else None),
+            fresh=fresh,
+            prices=choose_prices(prices, speed),
+            host=host,
+            port=port,
+            host_names=tuple(host_name or ()),
+            allowed_origins=tuple(allow_origin or ()),
+            block_time_ms=parse_block_time(block_time),
+            instant=instant,
+        )
+    )

@@ -1,0 +1,58 @@
+"""The `perpnode` command: every subcommand, and how a failure is told."""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from node.cli.devnet import devnet
+from node.cli.keys import keys
+from node.cli.run import run
+from node.cli.status import status
+from node.errors import PerpnodeError
+
+app = typer.Typer(
+    name="perpnode",
+    help="A local perpetual-futures appchain: run it, trade on it, break it, rewind it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(devnet)
+app.command()(run)
+app.command()(status)
+app.add_typer(keys, name="keys")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perpnode {version('perpnode')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+
+
+def main() -> None:
+    """Run the command line; one line on standard error for whatever an operator can mend."""
+    try:
+        app(prog_name="perpnode")
+    except PerpnodeError as error:
+        print(f"perpnode: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output is gone: nothing is left to say, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,48 @@
+"""`perpnode run`: one node process."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.values import parse_block_time
+from node.config import NodeConfig, Role
+
+
+def run(
+    role: Annotated[Role, typer.Option(help="What the node does.")],
+    genesis: Annotated[Path, typer.Option(help="The chain's genesis document.")],
+    data_dir: Annotated[Path, typer.Option(help="Where the node keeps its database.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")] = 8545,
+    block_time: Annotated[str, typer.Option(help="Seconds between blocks, from 0.1.")] = "1",
+    instant: Annotated[
+        bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="A further name accepted in a Host header.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="A web origin that may call guarded methods.")
+    ] = None,
+    end_with_parent: Annotated[bool, typer.Option("--end-with-parent", hidden=True)] = False,
+) -> None:
+    """Run a node until SIGINT or SIGTERM."""
+    config = NodeConfig(
+        role=role,
+        genesis_path=genesis,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        host_names=tuple(host_name or ()),
+        allow_origins=tuple(allow_origin or ()),
+        block_time_ms=parse_block_time(block_time),
+        instant=instant,
+    )
+    if end_with_parent:
+        from node.devnet.lifeline import end_with_parent as watch_parent
+
+        watch_parent()
+    from node.service import run_sequencer
+
+    run_sequencer(config)

@@ -1,0 +1,246 @@
+"""The devnet command's process: starts the children, tells what happens, ends them all.
+
+Order: genesis, then every process at once (actors wait for the node by themselves), the banner
+while the node starts, `Listening on` once it answers, a line for each block. The sequencer's end is
+the devnet's; an actor that ends is started again, later each time.
+"""
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from node.devnet.banner import decimal, render_banner
+from node.devnet.child import Child, Role, start_child
+from node.devnet.client import Client, connect
+from node.devnet.directory import DataDirectory, clear_directory, open_directory
+from node.devnet.replay import PriceChoice, describe_prices
+from node.devnet.template import Wishes
+from node.errors import NodeUnreachable, OperatorError, PerpnodeError
+from node.rpc.port import listen
+from node.units import DurationMs
+
+SEQUENCER_END_S = 20.0
+"""A block's commit may be under way; killing is safe, but says less."""
+ACTOR_END_S = 2.0
+RESTART_FIRST_S = 0.5
+RESTART_LAST_S = 30.0
+STABLE_S = 60.0
+"""An actor that lived so long is started again at once, as if for the first time."""
+ERROR_PREFIX = "perpnode: "
+"""How the command line begins its one line about a failure (`node.cli.main`)."""
+CONNECT_S = 60.0
+"""Replaying a large state at the start may take so long."""
+
+
+class DevnetConfig(NamedTuple):
+    """What the command line asks for."""
+
+    data_dir: Path
+    wishes: Wishes
+    fresh: bool
+    prices: PriceChoice
+    host: str
+    port: int
+    """0: any free one."""
+    host_names: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    block_time_ms: DurationMs
+    instant: bool
+
+
+def run_devnet(config: DevnetConfig) -> None:
+    """Run a devnet until SIGINT or SIGTERM; raises OperatorError kinds."""
+    port = _reserve_port(config.host, config.port)
+    if config.fresh:
+        clear_directory(config.data_dir)
+    directory = open_directory(config.data_dir, config.wishes)
+    asyncio.run(Supervisor(config._replace(port=port), directory).run())
+
+
+def _reserve_port(host: str, port: int) -> int:
+    """Return a port that is free now; PortInUse names who has it."""
+    with listen(host, port) as server:
+        chosen: int = server.getsockname()[1]
+    return chosen
+
+
+class Supervisor:
+    """One run of the devnet."""
+
+    def __init__(self, config: DevnetConfig, directory: DataDirectory) -> None:
+        self._config = config
+        self._directory = directory
+        reachable = "127.0.0.1" if config.host in ("0.0.0.0", "::", "localhost") else config.host
+        self._address = f"[{reachable}]" if ":" in reachable else reachable
+        self._url = f"http://{self._address}:{config.port}"
+        self._stop = asyncio.Event()
+        self._actors: dict[str, Child] = {}
+
+    async def run(self) -> None:
+        """Start everything, and end everything whatever happens."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        self._directory.log_path.mkdir(exist_ok=True)
+        sequencer = await self._start(self._sequencer_role())
+        tasks: set[asyncio.Task[Any]] = {
+            asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(self._fail_with(sequencer)),
+            asyncio.create_task(self._tell()),
+            *(asyncio.create_task(self._keep_alive(role)) for role in self._actor_roles()),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(child.end() for child in self._actors.values()))
+            await sequencer.end()
+
+    # --- children ---------------------------------------------------------------------------------
+
+    async def _start(self, role: Role) -> Child:
+        return await start_child(role, self._directory.log_path / f"{role.name}.log")
+
+    async def _fail_with(self, sequencer: Child) -> None:
+        """Wait for the sequencer's end and raise what it said."""
+        status = await sequencer.wait()
+        words = sequencer.last_words()
+        if words.startswith(ERROR_PREFIX):
+            raise OperatorError(words.removeprefix(ERROR_PREFIX))
+        raise OperatorError(
+            f"the sequencer ended {_how(status)}{': ' if words else ''}{words}: "
+            f"see {sequencer.log}; the same command resumes the chain"
+        )
+
+    async def _keep_alive(self, role: Role) -> None:
+        """Start an actor again whenever it ends."""
+        pause_s = RESTART_FIRST_S
+        loop = asyncio.get_running_loop()
+        while True:
+            started_s = loop.time()
+            child = self._actors[role.name] = await self._start(role)
+            status = await child.wait()
+            words = child.last_words()
+            if loop.time() - started_s > STABLE_S:
+                pause_s = RESTART_FIRST_S
+            _say(
+                f"the {role.name} ended {_how(status)}{': ' if words else ''}{words}; "
+                f"starting again in {pause_s:g} s"
+            )
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RESTART_LAST_S)
+
+    def _sequencer_role(self) -> Role:
+        config = self._config
+        arguments = ["-m", "node", "run", "--role", "sequencer", "--end-with-parent"]
+        arguments += ["--genesis", str(self._directory.genesis_path)]
+        arguments += ["--data-dir", str(self._directory.path)]
+        arguments += ["--host", config.host, "--port", str(config.port)]
+        arguments += ["--block-time", decimal(config.block_time_ms, 3)]
+        for name in config.host_names:
+            arguments += ["--host-name", name]
+        for origin in config.allowed_origins:
+            arguments += ["--allow-origin", origin]
+        if config.instant:
+            arguments.append("--instant")
+        return Role("sequencer", arguments, None, SEQUENCER_END_S)
+
+    def _actor_roles(self) -> list[Role]:
+        people = self._directory.people
+        genesis = self._directory.genesis
+        common: dict[str, Any] = {
+            "url": self._url,
+            "chain_id": genesis.chain_id,
+            "base_fee_wei": genesis.base_fee_wei,
+        }
+        roles = []
+        if people.reporters:
+            part = common | {
+                "keys": [keypair.private_key.hex() for keypair in people.reporters],
+                "markets": [
+                    {
+                        "id": market.id,
+                        "symbol": market.params.symbol,
+                        "tick_decimals": market.params.tick_decimals,
+                    }
+                    for market in genesis.markets
+                ],
+                "prices": self._config.prices,
+                "prices_path": str(self._directory.prices_path),
+            }
+            roles.append(Role("reporters", ["-m", "node.devnet.reporters"], part, ACTOR_END_S))
+        if people.bots:
+            part = common | {"keys": [keypair.private_key.hex() for keypair in people.bots]}
+            roles.append(Role("traders", ["-m", "node.devnet.traders"], part, ACTOR_END_S))
+        return roles
+
+    # --- telling ----------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        """Print the banner, say when the node listens, then a line for each block."""
+        prices = describe_prices(self._config.prices)
+        banner = render_banner(
+            self._directory, version=version("perpnode"), url=self._url, prices=prices
+        )
+        _say(banner)
+        is_listening = False
+        while True:
+            try:
+                async with connect(self._url, patience_s=CONNECT_S) as client:
+                    if not is_listening:
+                        _say(f"Listening on {self._address}:{self._config.port}")
+                        is_listening = True
+                    await self._tell_blocks(client)
+            except NodeUnreachable:
+                # The sequencer's end is told by `_fail_with`; a cut connection heals by itself.
+                await asyncio.sleep(RESTART_FIRST_S)
+
+    async def _tell_blocks(self, client: Client) -> None:
+        heads = await client.subscribe("newHeads")
+        async for header in heads:
+            number = header["number"]
+            calls = [
+                ("eth_getBlockTransactionCountByNumber", (number,)),
+                ("perp_getMarkets", (number,)),
+            ]
+            answers = await client.batch(calls)
+            told = [answer for answer in answers if not isinstance(answer, PerpnodeError)]
+            if len(told) == len(answers):
+                _say(render_block_line(header, int(answers[0], 16), answers[1]))
+
+
+def render_block_line(
+    header: Mapping[str, Any], transactions: int, markets: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return the line that tells of a block: height, hash, transactions, gas, marks and modes."""
+    marks = "  ".join(
+        f"{market['symbol']} {market['mark']['decimal'] if market['mark'] else '-'}"
+        + ("" if market["mode"] == "OPEN" else f" {market['mode']}")
+        for market in markets
+    )
+    gas = int(header["gasUsed"], 16)
+    return (
+        f"block {int(header['number'], 16):>6}  {header['hash'][:10]}…{header['hash'][-4:]}  "
+        f"{transactions:>3} txs  {gas:>10,} gas  {marks}"
+    )
+
+
+def _how(status: int) -> str:
+    """Return in words how a process ended."""
+    if status >= 0:
+        return f"with exit status {status}"
+    with suppress(ValueError):
+        return f"by {signal.Signals(-status).name}"
+    return f"by signal {-status}"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

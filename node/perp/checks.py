@@ -1,0 +1,92 @@
+"""Single invariants that both a block's check and the full sweep use (RULES I2, I3).
+
+Each raises InvariantViolation naming the field, its value and what it should be.
+"""
+
+from collections.abc import Sequence
+
+from node.errors import InvariantViolation
+from node.perp.account import get_account, get_position, market_address
+from node.perp.fill import compute_reducible
+from node.perp.funding import get_funding
+from node.perp.ledger import Ledger
+from node.perp.order import Order
+from node.units import PPB, Address, Lots, MarketId, OrderId
+
+
+def check_pool(ledger: Ledger, market: MarketId) -> None:
+    """I3: 1e9·FundingPool = funding_dust + Σ pending x, and Σ pending x = Σ size·index."""
+    funding = get_funding(ledger, market)
+    pool = get_account(ledger, market_address(market)).balance
+    check_equal(
+        ledger,
+        f"market {market}, 1e9·FundingPool",
+        PPB * pool,
+        funding.dust + funding.size_index_sum,
+        "I3",
+    )
+
+
+def check_book(ledger: Ledger, market: MarketId, order_ids: Sequence[OrderId]) -> None:
+    """I2: not crossed; what rests is more than nothing and, reduce-only, opposes a position."""
+    book = ledger.book(market)
+    bid, ask = book.best_bid(), book.best_ask()
+    if bid is not None and ask is not None and bid.price >= ask.price:
+        raise InvariantViolation(
+            ledger.height, f"market {market}, best bid", bid.price, f"below {ask.price}", "I2"
+        )
+    orders = [book.orders[order_id] for order_id in order_ids if order_id in book.orders]
+    check_reduce_only(ledger, market, orders)
+    for order in orders:
+        if order.size == 0 or order.price <= 0:
+            raise InvariantViolation(
+                ledger.height,
+                f"market {market}, order {order.id}, size and price",
+                (order.size, order.price),
+                "size not 0, price positive",
+                "I2",
+            )
+        check_membership(ledger, order.owner, market)
+
+
+def check_reduce_only(ledger: Ledger, market: MarketId, orders: Sequence[Order]) -> None:
+    """I2: reduce-only orders oppose a position, each by no more than it."""
+    for order in orders:
+        if order.reduce_only:
+            position = get_position(ledger, order.owner, market).size
+            check_equal(
+                ledger,
+                f"market {market}, reduce-only order {order.id}, size",
+                order.size,
+                compute_reducible(position, order.size),
+                "I2",
+            )
+
+
+def check_membership(ledger: Ledger, owner: Address, market: MarketId) -> None:
+    """I2: an account lists exactly the markets that its margin must look at."""
+    is_member = (
+        ledger.positions.get((owner, market)) is not None
+        or len(ledger.book(market).orders_of(owner)) > 0
+        or len(ledger.book(market).triggers_of(owner)) > 0
+    )
+    check_equal(
+        ledger,
+        f"account 0x{owner.hex()}, lists market {market}",
+        market in get_account(ledger, owner).markets,
+        is_member,
+        "I2",
+    )
+
+
+def check_equal(ledger: Ledger, field: str, value: object, expected: object, rule: str) -> None:
+    """Raise InvariantViolation with both values unless they are equal."""
+    if value != expected:
+        raise InvariantViolation(ledger.height, field, value, expected, rule)
+
+
+def get_open_interest(ledger: Ledger, market: MarketId) -> Lots:
+    """Return the market's running open interest."""
+    record = ledger.markets.get(market)
+    assert record is not None, "a market has its counters"
+    return record.open_interest

@@ -1,0 +1,135 @@
+"""The data directory: made once, opened again, emptied only when it is one."""
+
+from pathlib import Path
+
+import pytest
+
+from node.chain.genesis import read_genesis
+from node.devnet.directory import clear_directory, open_directory
+from node.devnet.template import TEMPLATE, Wishes
+from node.errors import DatabaseInUse, GenesisError, OperatorError
+from node.state.kv import LevelDb
+
+NOTHING = Wishes(template=None, accounts=None, reporters=None, bots=None, dev=None)
+
+
+def make(path: Path) -> Path:
+    """Make a data directory as a devnet leaves it, database included."""
+    open_directory(path, NOTHING)
+    database = LevelDb(path / "db")
+    database.write([(b"key", b"value")])
+    database.close()
+    (path / "HEAD").write_text("1")
+    (path / "logs").mkdir()
+    (path / "logs" / "sequencer.log").write_text("words")
+    return path
+
+
+def test_first_open_writes_genesis_and_the_next_one_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "data"
+
+    first = open_directory(path, NOTHING)
+    again = open_directory(path, NOTHING)
+
+    assert first.is_new
+    assert not again.is_new
+    assert first.genesis == again.genesis == read_genesis(TEMPLATE)
+    assert first.people == again.people
+
+
+def test_genesis_of_the_directory_wins_over_a_changed_template(tmp_path: Path) -> None:
+    open_directory(tmp_path, NOTHING._replace(accounts=2))
+
+    assert len(open_directory(tmp_path, NOTHING).people.accounts) == 2
+
+
+def test_spoilt_genesis_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "genesis.json").write_text("{")
+
+    with pytest.raises(GenesisError, match=r"genesis\.json: line 1, column 2 is no JSON"):
+        open_directory(tmp_path, NOTHING)
+
+
+def test_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(OperatorError, match=r"is no data directory, it holds thesis\.tex"):
+        open_directory(tmp_path, NOTHING)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_database_without_genesis_is_refused(tmp_path: Path) -> None:
+    (make(tmp_path) / "genesis.json").unlink()
+
+    with pytest.raises(OperatorError, match=r"holds a database but no genesis\.json"):
+        open_directory(tmp_path, NOTHING)
+
+
+def test_file_instead_of_a_directory_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+
+    with pytest.raises(OperatorError, match=r"file is a file: name a directory"):
+        open_directory(file, NOTHING)
+
+
+def test_interrupted_first_start_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "genesis.json.tmp").write_text('{"form')
+
+    assert open_directory(tmp_path, NOTHING).is_new
+
+
+def test_fresh_deletes_a_data_directory(tmp_path: Path) -> None:
+    path = make(tmp_path / "data")
+
+    clear_directory(path)
+
+    assert list(path.iterdir()) == []
+    assert open_directory(path, NOTHING._replace(accounts=1)).is_new
+
+
+def test_fresh_of_nothing_is_fine(tmp_path: Path) -> None:
+    clear_directory(tmp_path / "none")
+    clear_directory(tmp_path)
+
+
+@pytest.mark.parametrize("extra", ["notes.txt", ".ssh", "genesis.json.bak"])
+def test_fresh_refuses_a_directory_with_anything_else(tmp_path: Path, extra: str) -> None:
+    path = make(tmp_path)
+    (path / extra).write_text("mine")
+    before = sorted(path.rglob("*"))
+
+    with pytest.raises(OperatorError, match=f"it holds {extra}: nothing was deleted"):
+        clear_directory(path)
+
+    assert sorted(path.rglob("*")) == before
+
+
+def test_fresh_refuses_a_directory_without_genesis(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+
+    with pytest.raises(OperatorError, match=r"it has no genesis\.json: nothing was deleted"):
+        clear_directory(tmp_path)
+
+
+def test_fresh_refuses_somebody_elses_genesis(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    (path / "genesis.json").write_text('{"alloc": {}}')
+
+    with pytest.raises(GenesisError, match="unknown field"):
+        clear_directory(path)
+
+    assert (path / "db").exists()
+
+
+def test_fresh_refuses_a_database_in_use(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    owner = LevelDb(path / "db")
+    try:
+        with pytest.raises(DatabaseInUse):
+            clear_directory(path)
+    finally:
+        owner.close()
+
+    assert (path / "HEAD").exists()
