@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.chain.genesis import Genesis, read_genesis, render_genesis
+from node.devnet.durable import TEMPORARY_SUFFIX, write_durably
 from node.devnet.template import TEMPLATE, People, Wishes, make_genesis, recover_people
 from node.errors import OperatorError
 
@@ -21,7 +22,6 @@ HEAD_FILE = "HEAD"
 PRICES_FILE = "prices.json"
 LOG_DIRECTORY = "logs"
 OWN_NAMES = {GENESIS_FILE, DATABASE_DIRECTORY, HEAD_FILE, PRICES_FILE, LOG_DIRECTORY}
-TEMPORARY_SUFFIX = ".tmp"
 
 
 class DataDirectory(NamedTuple):
@@ -95,16 +95,6 @@ def clear_directory(path: Path) -> None:
         (path / GENESIS_FILE).unlink()
     except OSError as error:
         raise _unusable(path, error) from None
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a file whole or not at all: temporary file, fsync, rename."""
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _require_vacant(path: Path) -> None:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from node.devnet.directory import write_durably
+from node.devnet.durable import write_durably
 from node.devnet.price_file import read_price_file
 from node.devnet.prices import FixedPrices, PriceSource, ReplayedPrices, SimulatedWalk
 from node.errors import OperatorError, PriceFileError

@@ -7,7 +7,6 @@ a flag that contradicts it is refused by name, because the chain in the director
 from pathlib import Path
 from typing import NamedTuple
 
-import node
 from node.chain.genesis import Genesis, GenesisAccount, read_genesis, validate_genesis
 from node.devnet.accounts import (
     ACCOUNTS_PATH,
@@ -20,7 +19,8 @@ from node.devnet.keypair import Keypair
 from node.errors import OperatorError
 from node.units import Quote, Wei
 
-TEMPLATE = Path(node.__file__).parent.parent / "genesis" / "devnet.json"
+TEMPLATE = Path(__file__).parents[2] / "genesis" / "devnet.json"
+"""Beside the package, in a checkout as in an installation."""
 NATIVE_WEI = Wei(10_000 * 10**18)
 """10,000 coins for each account, reporter and bot, as anvil gives."""
 TOKENS = Quote(1_000_000 * 10**6)

@@ -67,6 +67,7 @@ class LevelDb:
                 lru_cache_size=64 << 20,
                 write_buffer_size=16 << 20,
                 bloom_filter_bits=10,
+                compression=None,
             )
         except OSError as error:
             raise _explain(self._path, error) from error

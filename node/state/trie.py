@@ -242,7 +242,8 @@ class Batch:
             low = end
         if not results:
             return node
-        if len(results) == 1 and (only := results[0][1]) is not None:
+        slot, only = results[0]
+        if len(results) == 1 and only is not None:
             reference, location = self._seal(only)
             return put_children(node, ((slot, reference, location),))
         return self._assemble(node, results)

@@ -1,0 +1,416 @@
+"""The front over real sockets: HTTP and WebSocket on one port, and who may speak."""
+
+import asyncio
+import http.client
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from node.config import NodeConfig, Role
+from node.errors import PortInUse
+from node.rpc import server, subscriptions
+from node.rpc.context import Context
+from node.rpc.dispatch import BODY_MAX, Dispatcher
+from node.rpc.methods import METHODS, Method
+from node.rpc.origin import Policy
+from node.rpc.server import RpcServer, serve
+from tests.rpc.chain import Chain
+
+CHAIN_ID = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
+DAMAGE = b'{"jsonrpc":"2.0","id":1,"method":"test_damage"}'
+FOREIGN = "https://dapp.example"
+ANSWER = {"jsonrpc": "2.0", "id": 1, "result": "0x1352517"}
+
+
+async def damage(context: Context) -> Any:
+    """Do what no foreign page may."""
+    return "done"
+
+
+@asynccontextmanager
+async def serving(chain: Chain, policy: Policy | None = None) -> AsyncIterator[RpcServer]:
+    table = {**METHODS, "test_damage": Method(damage, guarded=True)}
+    front = RpcServer(
+        chain.core, policy or Policy("127.0.0.1"), port=0, dispatcher=Dispatcher(table)
+    )
+    await front.start()
+    try:
+        yield front
+    finally:
+        await front.stop()
+
+
+class Response(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def http_request(
+    port: int, body: bytes | None = CHAIN_ID, *, method: str = "POST", **headers: str
+) -> Response:
+    def ask() -> Response:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, "/", body, named)
+            response = connection.getresponse()
+            lower = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, lower, response.read())
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(ask)
+
+
+async def ws_ask(socket_: ClientConnection, method: str, *params: Any) -> Any:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    await socket_.send(json.dumps(request))
+    return json.loads(await socket_.recv())
+
+
+def over_http(chain: Chain, policy: Policy | None = None, **request: Any) -> Response:
+    async def run() -> Response:
+        async with serving(chain, policy) as front:
+            return await http_request(front.port, **request)
+
+    return asyncio.run(run())
+
+
+def over_websocket(
+    chain: Chain, story: Callable[[ClientConnection], Awaitable[None]], **options: Any
+) -> None:
+    async def run() -> None:
+        async with (
+            serving(chain) as front,
+            connect(f"ws://127.0.0.1:{front.port}", **options) as client,
+        ):
+            await story(client)
+
+    asyncio.run(run())
+
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_over_http(traded: Chain) -> None:
+    response = over_http(traded)
+
+    assert response.status == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.json == ANSWER
+
+
+def test_errors_have_status_200_and_cors(traded: Chain) -> None:
+    response = over_http(traded, body=b"nonsense")
+
+    assert response.status == 200
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.json["error"]["code"] == -32700
+
+
+def test_notifications_have_no_body(traded: Chain) -> None:
+    response = over_http(traded, body=b'{"jsonrpc":"2.0","method":"eth_chainId"}')
+
+    assert (response.status, response.body) == (204, b"")
+
+
+def test_a_preflight_allows_any_page_to_read(traded: Chain) -> None:
+    response = over_http(
+        traded,
+        method="OPTIONS",
+        body=None,
+        Origin=FOREIGN,
+        Access_Control_Request_Method="POST",
+        Access_Control_Request_Private_Network="true",
+    )
+
+    assert response.status == 204
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.headers["access-control-allow-methods"] == "POST"
+    assert response.headers["access-control-allow-headers"] == "content-type"
+    assert response.headers["access-control-allow-private-network"] == "true"
+
+
+def test_other_methods_are_told_what_is_taken(traded: Chain) -> None:
+    response = over_http(traded, method="GET", body=None)
+
+    assert response.status == 405
+    assert response.body == b"JSON-RPC takes POST and WebSocket\n"
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "GET"])
+def test_a_foreign_host_gets_nothing(traded: Chain, method: str) -> None:
+    response = over_http(traded, method=method, Host="rebound.example:8545")
+
+    assert response.status == 403
+    assert response.body == b"this node does not answer to that Host\n"
+
+
+def test_a_named_host_is_answered(traded: Chain) -> None:
+    policy = Policy("127.0.0.1", host_names=frozenset({"devnet.internal"}))
+
+    assert over_http(traded, policy, Host="devnet.internal:8545").json == ANSWER
+
+
+def test_a_foreign_page_may_read_and_do_no_more(traded: Chain) -> None:
+    refused = over_http(traded, body=DAMAGE, Origin=FOREIGN)
+    trusted = Policy("127.0.0.1", origins=frozenset({FOREIGN}))
+
+    assert refused.status == 200
+    message = "not allowed from this origin"
+    assert refused.json["error"] == {"code": -32000, "message": message}
+    assert over_http(traded, body=CHAIN_ID, Origin=FOREIGN).json == ANSWER
+    assert over_http(traded, body=DAMAGE, Origin="http://localhost:3000").json["result"] == "done"
+    assert over_http(traded, body=DAMAGE).json["result"] == "done"
+    assert over_http(traded, trusted, body=DAMAGE, Origin=FOREIGN).json["result"] == "done"
+
+
+def test_beyond_loopback_nobody_may_do_more_than_read(traded: Chain) -> None:
+    policy = Policy("0.0.0.0")
+
+    assert over_http(traded, policy).json == ANSWER
+    assert over_http(traded, policy, body=DAMAGE).json["error"]["code"] == -32000
+
+
+def test_a_large_body_is_read_and_a_larger_one_refused(traded: Chain) -> None:
+    padding = b" " * (BODY_MAX - len(CHAIN_ID))
+
+    assert over_http(traded, body=CHAIN_ID + padding).json == ANSWER
+    refused = over_http(traded, body=CHAIN_ID + padding + b" ")
+    assert refused.status == 200
+    assert refused.json["error"]["code"] == -32600
+
+
+def test_a_client_that_goes_away_costs_nobody_anything(traded: Chain) -> None:
+    async def run() -> Response:
+        async with serving(traded) as front:
+            for sent in (b"", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"):
+                with socket.create_connection(("127.0.0.1", front.port)) as client:
+                    client.sendall(sent)
+            with socket.create_connection(("127.0.0.1", front.port)) as client:
+                client.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")
+                await asyncio.to_thread(client.recv, 100)
+            return await http_request(front.port)
+
+    assert asyncio.run(run()).json == ANSWER
+
+
+# --- WebSocket ------------------------------------------------------------------------------------
+
+
+def test_requests_and_batches_are_answered_over_websocket(traded: Chain) -> None:
+    async def story(client: ClientConnection) -> None:
+        await client.send(CHAIN_ID.decode())
+        assert json.loads(await client.recv()) == ANSWER
+        await client.send(CHAIN_ID)
+        assert json.loads(await client.recv()) == ANSWER
+        await client.send(b"[" + CHAIN_ID + b"," + CHAIN_ID + b"]")
+        assert json.loads(await client.recv()) == [ANSWER, ANSWER]
+        await client.send("nonsense")
+        assert json.loads(await client.recv())["error"]["code"] == -32700
+
+    over_websocket(traded, story)
+
+
+def test_a_message_that_is_too_large_is_refused_and_the_connection_stays(traded: Chain) -> None:
+    async def story(client: ClientConnection) -> None:
+        await client.send(b" " * (BODY_MAX + 1))
+        assert json.loads(await client.recv())["error"]["code"] == -32600
+        await client.send(CHAIN_ID)
+        assert json.loads(await client.recv()) == ANSWER
+
+    over_websocket(traded, story)
+
+
+def test_a_foreign_host_gets_no_websocket(traded: Chain) -> None:
+    async def run() -> int:
+        async with serving(traded) as front:
+            url = f"ws://rebound.example:{front.port}"
+            with pytest.raises(InvalidStatus) as refusal:
+                async with connect(url, host="127.0.0.1", port=front.port):
+                    pass
+            return refusal.value.response.status_code
+
+    assert asyncio.run(run()) == 403
+
+
+def test_a_foreign_page_may_read_over_websocket_and_do_no_more(traded: Chain) -> None:
+    async def story(client: ClientConnection) -> None:
+        await client.send(DAMAGE)
+        error = json.loads(await client.recv())["error"]
+        assert error == {"code": -32000, "message": "not allowed from this origin"}
+        await client.send(CHAIN_ID)
+        assert json.loads(await client.recv()) == ANSWER
+
+    over_websocket(traded, story, origin=FOREIGN)
+
+
+def test_new_heads_logs_and_pending_transactions_are_told(chain: Chain) -> None:
+    async def story(client: ClientConnection) -> None:
+        heads = (await ws_ask(client, "eth_subscribe", "newHeads"))["result"]
+        logs = (await ws_ask(client, "eth_subscribe", "logs", {}))["result"]
+        pending = (await ws_ask(client, "eth_subscribe", "newPendingTransactions"))["result"]
+        transaction = chain.sign_call("sender", "Exchange", "deposit", 1_000_000)
+        raw = "0x" + transaction.raw.hex()
+        request = {"jsonrpc": "2.0", "id": 7, "method": "eth_sendRawTransaction", "params": [raw]}
+
+        await client.send(json.dumps(request))
+        first, second = json.loads(await client.recv()), json.loads(await client.recv())
+        await asyncio.to_thread(chain.seal)
+        told = [json.loads(await client.recv()) for _ in range(3)]
+
+        tx_hash = "0x" + transaction.hash.hex()
+        assert first == {"jsonrpc": "2.0", "id": 7, "result": tx_hash}
+        assert second["method"] == "eth_subscription"
+        assert second["params"] == {"subscription": pending, "result": tx_hash}
+        assert [each["params"]["subscription"] for each in told] == [heads, logs, logs]
+        head = told[0]["params"]["result"]
+        assert head["number"] == "0x1"
+        assert head["withdrawalsRoot"]
+        assert head["baseFeePerGas"]
+        block_logs = (await ws_ask(client, "eth_getLogs", {"blockHash": head["hash"]}))["result"]
+        assert [each["params"]["result"] for each in told[1:]] == block_logs
+
+    over_websocket(chain, story)
+
+
+def test_a_subscription_ends_when_asked(chain: Chain) -> None:
+    async def story(client: ClientConnection) -> None:
+        subscription = (await ws_ask(client, "eth_subscribe", "newHeads"))["result"]
+        assert (await ws_ask(client, "eth_unsubscribe", subscription))["result"] is True
+
+        again = await ws_ask(client, "eth_unsubscribe", subscription)
+
+        assert again["error"] == {"code": -32000, "message": "subscription not found"}
+        await asyncio.to_thread(chain.seal)
+        assert (await ws_ask(client, "eth_blockNumber"))["result"] == "0x1"
+
+    over_websocket(chain, story)
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "message"),
+    [
+        (["newNonsense"], -32602, 'no "newNonsense" subscription in eth namespace'),
+        (["logs", {"address": "0x1"}], -32602, "invalid argument 1: address: hex string"),
+        (["logs", 5], -32602, "invalid argument 1: cannot unmarshal non-object"),
+        (["newPendingTransactions", 5], -32602, "invalid argument 1: cannot unmarshal non-boo"),
+        ([], -32602, "missing value for required argument 0"),
+        ([5], -32602, "invalid argument 0: cannot unmarshal non-string"),
+    ],
+)
+def test_subscriptions_to_nothing_are_refused(
+    traded: Chain, params: list[Any], code: int, message: str
+) -> None:
+    async def story(client: ClientConnection) -> None:
+        error = (await ws_ask(client, "eth_subscribe", *params))["error"]
+        assert error["code"] == code
+        assert error["message"].startswith(message)
+
+    over_websocket(traded, story)
+
+
+def test_a_connection_has_its_share_of_subscriptions(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "SUBSCRIPTIONS_MAX", 2)
+
+    async def story(client: ClientConnection) -> None:
+        for _ in range(2):
+            assert "result" in await ws_ask(client, "eth_subscribe", "newHeads")
+        refused = await ws_ask(client, "eth_subscribe", "newHeads")
+        assert refused["error"]["code"] == -32000
+
+    over_websocket(traded, story)
+
+
+@pytest.mark.parametrize("method", ["eth_subscribe", "eth_unsubscribe"])
+def test_over_http_nobody_can_be_notified(traded: Chain, method: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": ["newHeads"]}
+
+    error = over_http(traded, body=json.dumps(body).encode()).json["error"]
+
+    assert error == {"code": -32601, "message": "notifications not supported"}
+
+
+def test_a_reader_that_is_too_slow_is_cut_off_and_others_are_not(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "OUTBOX_MESSAGES_MAX", 20)
+
+    async def run() -> None:
+        async with serving(chain) as front:
+            url = f"ws://127.0.0.1:{front.port}"
+            async with connect(url) as slow, connect(url) as other:
+                for _ in range(50):  # more notifications a head than an outbox holds
+                    await ws_ask(slow, "eth_subscribe", "newHeads")
+                await ws_ask(other, "eth_subscribe", "newHeads")
+
+                await asyncio.to_thread(chain.seal)
+
+                assert json.loads(await other.recv())["method"] == "eth_subscription"
+                with pytest.raises(ConnectionClosed):
+                    while True:
+                        await slow.recv()
+                assert (await ws_ask(other, "eth_blockNumber"))["result"] == "0x1"
+
+    asyncio.run(run())
+
+
+# --- beginning and end ----------------------------------------------------------------------------
+
+
+def config(port: int) -> NodeConfig:
+    return NodeConfig(Role.SEQUENCER, Path("genesis.json"), Path("data"), port=port)
+
+
+def test_a_node_is_served_as_it_is_configured(traded: Chain) -> None:
+    async def run() -> Response:
+        async with serve(traded.core, config(0)) as front:
+            return await http_request(front.port)
+
+    assert asyncio.run(run()).json == ANSWER
+
+
+def test_a_port_in_use_is_refused(traded: Chain) -> None:
+    async def run() -> None:
+        async with serve(traded.core, config(0)) as front:
+            with pytest.raises(PortInUse, match=f"port {front.port} on 127.0.0.1 is in use by"):
+                async with serve(traded.core, config(front.port)):
+                    pass
+
+    asyncio.run(run())
+
+
+def test_stopping_ends_connections_and_frees_the_port(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "STOP_SECONDS", 1)
+
+    async def run() -> None:
+        async with serve(chain.core, config(0)) as front:
+            port = front.port
+            client = await connect(f"ws://127.0.0.1:{port}")
+            await ws_ask(client, "eth_subscribe", "newHeads")
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        with pytest.raises(ConnectionRefusedError):
+            await http_request(port)
+        await asyncio.to_thread(chain.seal)  # nobody is told any more
+        async with serve(chain.core, config(port)) as again:
+            assert again.port == port
+
+    asyncio.run(run())
