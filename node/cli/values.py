@@ -18,12 +18,16 @@ def parse_block_time(text: str) -> DurationMs:
     try:
         milliseconds = Fraction(text) * 1_000
     except (ValueError, ZeroDivisionError):
-        raise typer.BadParameter(f"{text!r} is no number of seconds") from None
+        raise _bad_block_time(f"{text!r} is no number of seconds") from None
     if milliseconds.denominator != 1:
-        raise typer.BadParameter(f"{text} s is no whole number of milliseconds")
+        raise _bad_block_time(f"{text} s is no whole number of milliseconds")
     if not BLOCK_TIME_MIN_MS <= milliseconds <= BLOCK_TIME_MAX_MS:
-        raise typer.BadParameter(f"{text} s is not from 0.1 to 10 seconds")
+        raise _bad_block_time(f"{text} s is not from 0.1 to 10 seconds")
     return DurationMs(milliseconds.numerator)
+
+
+def _bad_block_time(problem: str) -> typer.BadParameter:
+    return typer.BadParameter(problem, param_hint="--block-time")
 
 
 def print_json(result: Any) -> None:
@@ -37,6 +41,8 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     from rich.table import Table
 
     table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
     Console(highlight=False).print(table)

@@ -17,7 +17,7 @@ from node.chain.block import Block, Receipt
 from node.chain.blockchain import Blockchain, FoundLog, Head
 from node.chain.execution import execute
 from node.chain.ledger import StateLedger
-from node.chain.transaction import Transaction, decode_transaction
+from node.chain.transaction import AccessList, Transaction, decode_transaction
 from node.consensus.mempool import Mempool
 from node.consensus.sequencer import Sequencer
 from node.crypto import keccak256
@@ -70,6 +70,8 @@ class CallRequest(NamedTuple):
     gas_limit: int | None
     max_fee: Wei
     """0: no fee is charged, as in geth's eth_call."""
+    access_list: AccessList = ()
+    """Costs gas (EIP-2930) and does nothing else."""
 
 
 class CallResult(NamedTuple):
@@ -336,7 +338,7 @@ class Core:
         if request.to is None:
             raise ContractCreation()
         ledger = self._blockchain.ledger_after(block)
-        gas = intrinsic_gas(request.to, request.data, ())
+        gas = intrinsic_gas(request.to, request.data, request.access_list)
         self._check_call(request, gas, ledger)
         checkpoint = ledger.checkpoint()
         try:

@@ -8,14 +8,14 @@ input ends, the supervisor is gone and so is the actor (`lifeline`).
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
 
 from node.chain.transaction import EIP_1559, UnsignedTransaction, sign_transaction
 from node.crypto import address_of
-from node.devnet.client import Client, Subscription, connect
+from node.devnet.client import Client, connect
 from node.devnet.lifeline import end_with_parent
 from node.errors import NodeUnreachable, PerpnodeError, RequestRefused
 from node.system.contracts import CONTRACTS
@@ -94,12 +94,22 @@ class Signer:
         return "0x" + sign_transaction(unsigned, self._private_key).raw.hex()
 
 
-async def next_head(client: Client, heads: Subscription) -> Head:
-    """Wait for a new head and return the newest; older ones that wait are passed over."""
-    header = await heads.latest()
-    block = await client.request("perp_getBlock", header["number"])
-    extension = block["extension"]
-    return Head(Height(block["number"]), TimeMs(extension["timeMs"]), int(extension["forkId"]))
+async def follow_heads(client: Client, *, pause_s: float) -> AsyncIterator[Head]:
+    """Yield the newest head, again and again; older ones that wait are passed over.
+
+    After each it rests for `pause_s`: under instant sealing an actor's own transactions make the
+    next head, and answering at once would never end.
+    """
+    heads = await client.subscribe("newHeads")
+    yielded_ms = 0
+    while True:
+        header = await heads.latest()
+        block = await client.request("perp_getBlock", header["number"])
+        extension = block["extension"]
+        if extension["timeMs"] > yielded_ms:
+            yielded_ms = extension["timeMs"]
+            yield Head(Height(block["number"]), TimeMs(yielded_ms), extension["forkId"])
+            await asyncio.sleep(pause_s)
 
 
 def run_actor(play: Callable[[Client, Any], Awaitable[None]]) -> None:

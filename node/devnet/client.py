@@ -6,6 +6,7 @@ NodeUnreachable; whoever uses it connects again (`connect` waits for a node that
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -33,7 +34,7 @@ def websocket_url(url: str) -> str:
 @asynccontextmanager
 async def connect(url: str, *, patience_s: float = 0.0) -> AsyncIterator["Client"]:
     """Connect to a node, trying again for so long; NodeUnreachable says why it failed."""
-    websocket = await _open(websocket_url(url), patience_s)
+    websocket = await _open(url, patience_s)
     client = Client(url, websocket)
     try:
         yield client
@@ -42,15 +43,17 @@ async def connect(url: str, *, patience_s: float = 0.0) -> AsyncIterator["Client
 
 
 async def _open(url: str, patience_s: float) -> ClientConnection:
+    address = websocket_url(url)
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + patience_s
     pause_s = RETRY_FIRST_S
     while True:
         try:
-            return await open_websocket(url, max_size=FRAME_MAX, compression=None, proxy=None)
+            return await open_websocket(address, max_size=FRAME_MAX, compression=None, proxy=None)
         except (OSError, WebSocketException, ValueError) as error:
             if loop.time() + pause_s > give_up_at:
-                reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+                number = getattr(error, "errno", None)
+                reason = os.strerror(number) if number else str(error) or type(error).__name__
                 advice = "start it with `perpnode devnet`, or name another --rpc"
                 raise NodeUnreachable(f"no node answers at {url} ({reason}): {advice}") from None
         await asyncio.sleep(pause_s)

@@ -6,22 +6,26 @@ prices.json    where the replay of a price file began
 logs/          what each process of this start said
 """
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from node.chain.genesis import Genesis, read_genesis, render_genesis
 from node.devnet.durable import TEMPORARY_SUFFIX, write_durably
 from node.devnet.template import TEMPLATE, People, Wishes, make_genesis, recover_people
-from node.errors import OperatorError
+from node.errors import DatabaseInUse, OperatorError
 
 GENESIS_FILE = "genesis.json"
 DATABASE_DIRECTORY = "db"
 HEAD_FILE = "HEAD"
 PRICES_FILE = "prices.json"
 LOG_DIRECTORY = "logs"
-OWN_NAMES = {GENESIS_FILE, DATABASE_DIRECTORY, HEAD_FILE, PRICES_FILE, LOG_DIRECTORY}
+LOCK_FILE = "devnet.lock"
+OWN_NAMES = {GENESIS_FILE, DATABASE_DIRECTORY, HEAD_FILE, PRICES_FILE, LOG_DIRECTORY, LOCK_FILE}
 
 
 class DataDirectory(NamedTuple):
@@ -95,6 +99,24 @@ def clear_directory(path: Path) -> None:
         (path / GENESIS_FILE).unlink()
     except OSError as error:
         raise _unusable(path, error) from None
+
+
+@contextmanager
+def lock_directory(path: Path) -> Iterator[None]:
+    """Keep every other devnet out of a data directory; OperatorError names the one that is in it."""
+    with (path / LOCK_FILE).open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise DatabaseInUse(
+                f"{path} is in use by the devnet of process {file.read().strip() or 'unknown'}: "
+                "stop it, or name another --data-dir"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def _require_vacant(path: Path) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from node.devnet.actor import Action, Head, Signer, action, next_head, run_actor
+from node.devnet.actor import Action, Head, Signer, action, follow_heads, run_actor
 from node.devnet.client import Client
 from node.devnet.prices import PricedMarket, PriceSource
 from node.devnet.replay import PriceChoice, open_source
 from node.system.contracts import ORACLE
-from node.units import MarketId, TimeMs, Wei
+from node.units import MarketId, Wei
 
 Markets = Sequence[tuple[MarketId, PricedMarket]]
 
@@ -53,16 +53,10 @@ async def play(client: Client, part: Any) -> None:
         for market in part["markets"]
     ]
     choice = PriceChoice(*part["prices"])
-    heads = await client.subscribe("newHeads")
     source: PriceSource | None = None
-    reported_ms = TimeMs(0)
-    while True:
-        head = await next_head(client, heads)
-        if head.time_ms <= reported_ms:
-            continue
+    async for head in follow_heads(client, pause_s=part["pause_s"]):
         if source is None:
             source = open_source(choice, Path(part["prices_path"]), head.time_ms)
-        reported_ms = head.time_ms
         await asyncio.gather(
             *(
                 signer.send(

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from node.devnet.banner import decimal, render_banner
 from node.devnet.child import Child, Role, start_child
 from node.devnet.client import Client, connect
-from node.devnet.directory import DataDirectory, clear_directory, open_directory
+from node.devnet.directory import DataDirectory, clear_directory, lock_directory, open_directory
 from node.devnet.replay import PriceChoice, describe_prices
 from node.devnet.template import Wishes
-from node.errors import NodeUnreachable, OperatorError, PerpnodeError
+from node.errors import NodeUnreachable, OperatorError
 from node.rpc.port import listen
 from node.units import DurationMs
 
@@ -28,6 +28,8 @@ SEQUENCER_END_S = 20.0
 ACTOR_END_S = 2.0
 RESTART_FIRST_S = 0.5
 RESTART_LAST_S = 30.0
+INSTANT_PAUSE_S = 1
+"""How long actors rest when their own transactions make the next block (`follow_heads`)."""
 STABLE_S = 60.0
 """An actor that lived so long is started again at once, as if for the first time."""
 ERROR_PREFIX = "perpnode: "
@@ -58,7 +60,8 @@ def run_devnet(config: DevnetConfig) -> None:
     if config.fresh:
         clear_directory(config.data_dir)
     directory = open_directory(config.data_dir, config.wishes)
-    asyncio.run(Supervisor(config._replace(port=port), directory).run())
+    with lock_directory(config.data_dir):
+        asyncio.run(Supervisor(config._replace(port=port), directory).run())
 
 
 def _reserve_port(host: str, port: int) -> int:
@@ -79,6 +82,7 @@ class Supervisor:
         self._url = f"http://{self._address}:{config.port}"
         self._stop = asyncio.Event()
         self._actors: dict[str, Child] = {}
+        self._told = 0
 
     async def run(self) -> None:
         """Start everything, and end everything whatever happens."""
@@ -160,6 +164,7 @@ class Supervisor:
             "url": self._url,
             "chain_id": genesis.chain_id,
             "base_fee_wei": genesis.base_fee_wei,
+            "pause_s": INSTANT_PAUSE_S if self._config.instant else 0,
         }
         roles = []
         if people.reporters:
@@ -205,16 +210,24 @@ class Supervisor:
 
     async def _tell_blocks(self, client: Client) -> None:
         heads = await client.subscribe("newHeads")
+        await self._tell_block(
+            client, await client.request("eth_getBlockByNumber", "latest", False)
+        )
         async for header in heads:
-            number = header["number"]
-            calls = [
-                ("eth_getBlockTransactionCountByNumber", (number,)),
-                ("perp_getMarkets", (number,)),
-            ]
-            answers = await client.batch(calls)
-            told = [answer for answer in answers if not isinstance(answer, PerpnodeError)]
-            if len(told) == len(answers):
-                _say(render_block_line(header, int(answers[0], 16), answers[1]))
+            await self._tell_block(client, header)
+
+    async def _tell_block(self, client: Client, header: Mapping[str, Any]) -> None:
+        """Print a block's line, unless it is genesis or was told before."""
+        height = int(header["number"], 16)
+        if height <= self._told:
+            return
+        number = header["number"]
+        count, markets = await client.batch(
+            [("eth_getBlockTransactionCountByNumber", (number,)), ("perp_getMarkets", (number,))]
+        )
+        if isinstance(count, str) and isinstance(markets, list):
+            self._told = height
+            _say(render_block_line(header, int(count, 16), markets))
 
 
 def render_block_line(

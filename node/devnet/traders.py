@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from node.devnet.actor import Action, Head, Signer, action, next_head, run_actor
+from node.devnet.actor import Action, Head, Signer, action, follow_heads, run_actor
 from node.devnet.client import Client
 from node.perp.account import EXCHANGE
 from node.perp.order import TimeInForce, TriggerKind
@@ -167,9 +167,7 @@ async def play(client: Client, part: Any) -> None:
         Signer(bytes.fromhex(key), chain_id=part["chain_id"], base_fee=Wei(part["base_fee_wei"]))
         for key in part["keys"]
     ]
-    heads = await client.subscribe("newHeads")
-    while True:
-        head = await next_head(client, heads)
+    async for head in follow_heads(client, pause_s=part["pause_s"]):
         views = await client.batch(
             [("perp_getMarkets", ()), *(("perp_getAccount", (each.name,)) for each in signers)]
         )

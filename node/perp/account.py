@@ -34,6 +34,10 @@ def market_address(market: MarketId) -> Address:
     return system_address(0x2000 + market)
 
 
+SYSTEM_ADDRESS_MAX = market_address(MarketId(2**32 - 1))
+"""System accounts have the smallest addresses; nobody's key leads to one."""
+
+
 class Account(NamedTuple):
     """One cross-margin account; key: address."""
 

@@ -72,9 +72,6 @@ class Book:
         child = Book(journal)
         child._share(self)
         self._is_shared = True
-        self._own_owners = set()
-        self._bids = _Side(self._bids.levels, self._bids.prices)
-        self._asks = _Side(self._asks.levels, self._asks.prices)
         return child
 
     @property
@@ -222,8 +219,8 @@ class Book:
 
     def _share(self, parent: "Book") -> None:
         self._orders = parent._orders
-        self._bids = _Side(parent._bids.levels, parent._bids.prices)
-        self._asks = _Side(parent._asks.levels, parent._asks.prices)
+        self._bids = parent._bids
+        self._asks = parent._asks
         self._owners = parent._owners
         self._triggers = parent._triggers
         self._fired = parent._fired
@@ -236,6 +233,7 @@ class Book:
         self._bids = _Side(self._bids.levels.copy(), self._bids.prices.copy())
         self._asks = _Side(self._asks.levels.copy(), self._asks.prices.copy())
         self._owners = self._owners.copy()
+        self._own_owners = set()
         self._triggers = self._triggers.copy()
         self._fired = self._fired.copy()
         self._fires_above = self._fires_above.copy()

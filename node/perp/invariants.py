@@ -19,6 +19,7 @@ from node.perp.account import (
     BRIDGE,
     DEFICIT,
     FEES,
+    SYSTEM_ADDRESS_MAX,
     VAULT,
     get_account,
     get_position,
@@ -85,10 +86,11 @@ def check_block(before: Ledger, after: Ledger, touched: Touched) -> None:
     for market in touched.markets:
         check_book(after, market, sorted(after.book(market).changed_orders))
     for market in after.market_ids:
-        _check_funding(before, after, market)
         _check_price(before, after, market)
         _check_market_mode(before, after, market)
     _check_chain_mode(before, after)
+    for market in after.market_ids:
+        _check_funding(before, after, market)
 
 
 def _check_balances(before: Ledger, after: Ledger, touched: Touched) -> None:
@@ -108,7 +110,7 @@ def _check_reconciled(before: Ledger, after: Ledger, touched: Touched) -> None:
     for address in sorted(told.keys() | gains.keys()):
         gain, expected = gains.get(address, 0), told.get(address, 0)
         if gain != expected:
-            is_idle = not get_account(before, address).markets
+            is_idle = address > SYSTEM_ADDRESS_MAX and not get_account(before, address).markets
             raise InvariantViolation(
                 after.height,
                 f"account 0x{address.hex()}, change of balance",
@@ -192,35 +194,6 @@ def _check_positions(before: Ledger, after: Ledger, touched: Touched) -> None:
             get_funding(after, market).size_index_sum,
             get_funding(before, market).size_index_sum + indices[market],
             "I3",
-        )
-
-
-def _check_funding(before: Ledger, after: Ledger, market: MarketId) -> None:
-    """I3, I4: the pool covers what it owes to the last 1e-9 atom; the index moved as F3 says."""
-    funding, old = get_funding(after, market), get_funding(before, market)
-    check_pool(after, market)
-    if funding.dust < old.dust:
-        raise InvariantViolation(
-            after.height,
-            f"market {market}, funding dust",
-            funding.dust,
-            f"at least {old.dust}",
-            "I3",
-        )
-    elapsed = after.time_ms - after.parent_time_ms
-    was_open = get_mode(before, market) == Mode.OPEN and get_mode(after, market) == Mode.OPEN
-    if not was_open or elapsed > ELAPSED_MS_MAX:
-        elapsed = 0
-    params, oracle = after.market_params(market), get_oracle(after, market).price
-    step = compute_index_step(old.rate_ppb, oracle, DurationMs(elapsed), params)
-    check_equal(
-        after, f"market {market}, FundingAccrued.index", funding.index, old.index + step, "I4"
-    )
-    cap = compute_rate_cap(params)
-    limit = mul_div_floor(cap * oracle * params.k, elapsed, RATE_PERIOD_MS)
-    if abs(step) > limit:
-        raise InvariantViolation(
-            after.height, f"market {market}, funding rate", old.rate_ppb, f"within ±{cap}", "I4"
         )
 
 
@@ -328,6 +301,35 @@ def _check_mode(
     if new.mode != old.mode:
         since = (after.time_ms, after.height)
     check_equal(after, f"{where}, mode since", (new.since_ms, new.since_height), since, "I7")
+
+
+def _check_funding(before: Ledger, after: Ledger, market: MarketId) -> None:
+    """I3, I4: the pool covers what it owes to the last 1e-9 atom; the index moved as F3 says."""
+    funding, old = get_funding(after, market), get_funding(before, market)
+    check_pool(after, market)
+    if funding.dust < old.dust:
+        raise InvariantViolation(
+            after.height,
+            f"market {market}, funding dust",
+            funding.dust,
+            f"at least {old.dust}",
+            "I3",
+        )
+    elapsed = after.time_ms - after.parent_time_ms
+    was_open = get_mode(before, market) == Mode.OPEN and get_mode(after, market) == Mode.OPEN
+    if not was_open or elapsed > ELAPSED_MS_MAX:
+        elapsed = 0
+    params, oracle = after.market_params(market), get_oracle(after, market).price
+    step = compute_index_step(old.rate_ppb, oracle, DurationMs(elapsed), params)
+    check_equal(
+        after, f"market {market}, FundingAccrued.index", funding.index, old.index + step, "I4"
+    )
+    cap = compute_rate_cap(params)
+    limit = mul_div_floor(cap * oracle * params.k, elapsed, RATE_PERIOD_MS)
+    if abs(step) > limit:
+        raise InvariantViolation(
+            after.height, f"market {market}, funding rate", old.rate_ppb, f"within ±{cap}", "I4"
+        )
 
 
 # --- within a block -------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from node.perp.account import (
     DEFICIT,
+    SYSTEM_ADDRESS_MAX,
     VAULT,
     Leg,
     get_account,
     get_position,
-    market_address,
     process_entry,
 )
 from node.perp.events import BalanceAbsorbed, PositionLiquidated
@@ -55,8 +55,6 @@ STEP_PARTS = 5
 """A larger one in fifths (L2)."""
 VAULT_MARGINS_KEPT = 4
 """The vault absorbs with what its equity exceeds this many of its maintenance margins (L6)."""
-SYSTEM_ADDRESS_MAX = market_address(MarketId(2**32 - 1))
-"""System accounts have the smallest addresses; nobody's key leads to one."""
 
 
 class Health(NamedTuple):

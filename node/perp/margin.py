@@ -146,8 +146,7 @@ def compute_oi_margin(ledger: Ledger, owner: Address, market: MarketId) -> Quote
     everybody's quotes.
     """
     record = ledger.markets.get(market)
-    if record is None:
-        return Quote(0)
+    assert record is not None, "a market has its counters"
     params = ledger.market_params(market)
     value = get_mark(ledger, market) * params.k
     open_interest_notional = Quote(record.open_interest * value)

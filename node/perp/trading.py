@@ -41,6 +41,7 @@ from node.perp.margin import (
     is_reduction,
 )
 from node.perp.mark import get_mark
+from node.perp.market import Market
 from node.perp.order import CancelReason, Order, OrderRequest, TimeInForce
 from node.perp.parameters import MAGNITUDE_MAX, MarketParams
 from node.perp.settlement import TRADE, Settlement
@@ -70,6 +71,8 @@ class Fills(NamedTuple):
 class Match(NamedTuple):
     """How an order met the book."""
 
+    size: Lots
+    """Σ of the fills, signed."""
     fills: tuple[Fill, ...]
     removals: int
     """Makers that were cancelled instead of filled (O8)."""
@@ -77,11 +80,6 @@ class Match(NamedTuple):
     """Why it ended before the size or the crossing orders did; None if it did not."""
     refusal: Refusal | None
     """What stopped it, if nothing else happened."""
-
-    @property
-    def size(self) -> Lots:
-        """Σ of the fills, signed."""
-        return Lots(sum(fill.size for fill in self.fills))
 
 
 # --- placing --------------------------------------------------------------------------------------
@@ -135,7 +133,7 @@ def _process_post_only(
     _require_passive(ledger, request, mark)
     checkpoint = ledger.checkpoint()
     order_id = _process_placement(ledger, owner, request)
-    refusal = _process_rest(ledger, request, _make_order(ledger, order_id, owner, request))
+    refusal = _process_rest(ledger, owner, order_id, request)
     if refusal is not None:
         ledger.revert(checkpoint)
         raise refusal
@@ -156,21 +154,19 @@ def _process_crossing(
     checkpoint = ledger.checkpoint()
     order_id = _process_placement(ledger, owner, request)
     taker = Taker(owner, market, order_id, TRADE.compute_rates(params), TRADE)
-    match = _process_match(
-        ledger, taker, size, min(price, limit) if size > 0 else max(price, limit)
-    )
+    bound = min(price, limit) if size > 0 else max(price, limit)
+    match = _process_match(ledger, taker, size, bound)
     rest = Lots(size - match.size)
     if rest == 0:
         return order_id
     reason, refusal = match.stop, match.refusal
     if reason is None:
-        if _find_crossing(ledger.book(market), rest, price) is not None:
+        if bound != price and _find_crossing(ledger.book(market), rest, price) is not None:
             reason, refusal = CancelReason.PRICE_BAND, OutsidePriceBand(price, limit)
         elif time_in_force == TimeInForce.IOC:
             reason, refusal = CancelReason.IMMEDIATE, NothingFilled(market, price)
         else:
-            order = _make_order(ledger, order_id, owner, request)._replace(size=rest)
-            refusal = _process_rest(ledger, request, order)
+            refusal = _process_rest(ledger, owner, order_id, request._replace(size=rest))
             if refusal is None:
                 return order_id
             reason = CancelReason.MARGIN
@@ -187,24 +183,22 @@ def _process_placement(ledger: Ledger, owner: Address, request: OrderRequest) ->
     record = ledger.markets.get(market)
     assert record is not None, "a market has its counters"
     order_id = record.next_order_id
-    ledger.markets.set(market, record._replace(next_order_id=OrderId(order_id + 1)))
+    ledger.markets.set(market, Market(OrderId(order_id + 1), record.open_interest))
     ledger.emit(OrderPlaced(market, owner, order_id, size, price, time_in_force, reduce_only))
     return order_id
 
 
-def _make_order(ledger: Ledger, order_id: OrderId, owner: Address, request: OrderRequest) -> Order:
-    _, size, price, _, reduce_only = request
-    return Order(order_id, owner, size, price, reduce_only, ledger.height)
-
-
-def _process_rest(ledger: Ledger, request: OrderRequest, order: Order) -> Refusal | None:
+def _process_rest(
+    ledger: Ledger, owner: Address, order_id: OrderId, request: OrderRequest
+) -> Refusal | None:
     """Let an order rest if its account can carry it, else return what stands against it (G3)."""
-    market, owner = request.market, order.owner
+    market, size, price, _, reduce_only = request
     book = ledger.book(market)
+    order = Order(order_id, owner, size, price, reduce_only, ledger.height)
     checkpoint = ledger.checkpoint()
     book.put_order(order)
     process_membership(ledger, owner, market)
-    if order.reduce_only:
+    if reduce_only:
         return None
     after = compute_risk(ledger, owner)
     oi_margin = compute_oi_margin(ledger, owner, market)
@@ -213,8 +207,7 @@ def _process_rest(ledger: Ledger, request: OrderRequest, order: Order) -> Refusa
     ledger.revert(checkpoint)
     before = compute_risk(ledger, owner)
     if is_initial_not_higher(before, after):
-        book.put_order(order)
-        process_membership(ledger, owner, market)
+        book.put_order(order)  # its market asked for margin before: it is the account's already
         return None
     return InsufficientMargin(owner, after.equity, Quote(after.initial + oi_margin))
 
@@ -276,12 +269,14 @@ def _process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Ma
                 rest = Lots(rest - amount)
                 continue
             if refusal.account == taker.owner:
-                return Match(tuple(fills), removals, CancelReason.MARGIN, refusal)
+                return Match(
+                    Lots(size - rest), tuple(fills), removals, CancelReason.MARGIN, refusal
+                )
         if removals == ledger.params.maker_removals_max:
-            return Match(tuple(fills), removals, CancelReason.MAKER_LIMIT, None)
+            return Match(Lots(size - rest), tuple(fills), removals, CancelReason.MAKER_LIMIT, None)
         process_removal(ledger, market, maker, reason)
         removals += 1
-    return Match(tuple(fills), removals, None, None)
+    return Match(Lots(size - rest), tuple(fills), removals, None, None)
 
 
 def _find_crossing(book: Book, size: Lots, bound: Ticks) -> Order | None:

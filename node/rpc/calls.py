@@ -3,11 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from node.chain.transaction import AccessList
 from node.consensus.core import CallRequest, CallResult
 from node.rpc.blocks import BlockRef, get_block
 from node.rpc.context import Context
 from node.rpc.errors import ExecutionReverted
-from node.rpc.hex import data, parse_address, parse_data, parse_quantity, quantity
+from node.rpc.hex import (
+    data,
+    parse_address,
+    parse_data,
+    parse_hash,
+    parse_quantity,
+    quantity,
+)
 from node.rpc.render import Json
 from node.rpc.revert import describe_revert
 from node.units import Address, Wei
@@ -42,7 +50,17 @@ def parse_call(value: object) -> CallRequest:
         data=(data_ if input_ is None else input_) or b"",
         gas_limit=_read(value, "gas", parse_quantity),
         max_fee=Wei(gas_price or max_fee or 0),
+        access_list=_read(value, "accessList", _parse_access_list) or (),
     )
+
+
+def _parse_access_list(value: object) -> AccessList:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ValueError("cannot unmarshal into an access list")
+    entries = [(entry.get("address"), entry.get("storageKeys") or []) for entry in value]
+    if not all(isinstance(keys, list) for _, keys in entries):
+        raise ValueError("storageKeys must be an array")
+    return tuple((parse_address(each), tuple(map(parse_hash, keys))) for each, keys in entries)
 
 
 def _read(value: Mapping[str, Any], name: str, parse: Callable[[object], Any]) -> Any:

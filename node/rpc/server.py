@@ -24,7 +24,7 @@ from node.rpc.filters import Filters
 from node.rpc.origin import Policy
 from node.rpc.port import listen
 from node.rpc.recent import RecentBlocks
-from node.rpc.subscriptions import Subscriber, Subscriptions
+from node.rpc.subscriptions import TOO_SLOW, Subscriber, Subscriptions
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,6 +36,8 @@ BODY_SECONDS: Final = 30
 """A body must arrive within."""
 STOP_SECONDS: Final = 2
 """After so long a stopping server cuts off what still runs."""
+CLOSE_SECONDS: Final = 1
+"""So long a connection that is cut off may take to be told why."""
 UNREAD_MS: Final = 30_000
 """After so long the kernel cuts off a peer that does not read what was sent."""
 
@@ -203,14 +205,18 @@ class RpcServer:
         self._subscriptions.add(subscriber)
         reader = asyncio.create_task(self._read_messages(context, subscriber, receive))
         writer = asyncio.create_task(_write_messages(subscriber, send))
+        closed = asyncio.create_task(subscriber.outbox.closed.wait())
+        tasks = {reader, writer, closed}
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if closed.done():  # the writer may be stuck in a peer that does not read
+                await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
         finally:
             self._subscriptions.remove(subscriber)
             self._filters.remove_owner(owner)
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read_messages(
         self, context: Context, subscriber: Subscriber, receive: Receive
@@ -230,7 +236,9 @@ class RpcServer:
 async def _write_messages(subscriber: Subscriber, send: Send) -> None:
     while (message := await subscriber.outbox.take()) is not None:
         await send({"type": "websocket.send", "text": message.decode()})
-    await send({"type": "websocket.close", "code": 1008, "reason": "too slow"})
+    code = subscriber.outbox.close_code
+    reason = "too slow" if code == TOO_SLOW else "the node stops"
+    await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 async def _read_body(receive: Receive) -> bytes | None:

@@ -2,7 +2,7 @@
 
 A connection's messages wait in a bounded outbox. Answers wait for room, and nothing more is read
 from a client that does not read; a notification that finds no room ends the connection, so a slow
-reader costs the node a few megabytes and others nothing.
+reader costs the node so many megabytes and others nothing.
 """
 
 import asyncio
@@ -24,8 +24,13 @@ from node.rpc.render import Json, render_header, render_pending
 
 SUBSCRIPTIONS_MAX: Final = 100
 """Per connection."""
-OUTBOX_BYTES_MAX: Final = 16 * 1024 * 1024
-OUTBOX_MESSAGES_MAX: Final = 100_000
+OUTBOX_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Several heavy blocks: one of 5,000 orders is 10 MB of logs."""
+OUTBOX_MESSAGES_MAX: Final = 200_000
+TOO_SLOW: Final = 1008
+"""The WebSocket close code of a client that does not read: policy violation."""
+GOING_AWAY: Final = 1001
+"""The WebSocket close code of a server that stops."""
 
 
 class Outbox:
@@ -35,7 +40,9 @@ class Outbox:
         self._messages: deque[bytes] = deque()
         self._size = 0
         self._changed = asyncio.Event()
-        self.is_closed = False
+        self.closed = asyncio.Event()
+        """Set when nothing more will be written."""
+        self.close_code = TOO_SLOW
 
     def _is_full(self) -> bool:
         return self._size > OUTBOX_BYTES_MAX or len(self._messages) > OUTBOX_MESSAGES_MAX
@@ -48,7 +55,7 @@ class Outbox:
     def notify(self, message: bytes) -> None:
         """Add a message if there is room, else close."""
         if self._is_full():
-            self.close()
+            self.close(TOO_SLOW)
         elif not self.is_closed:
             self._put(message)
 
@@ -72,9 +79,15 @@ class Outbox:
         self._changed.set()
         return message
 
-    def close(self) -> None:
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether the connection ends."""
+        return self.closed.is_set()
+
+    def close(self, code: int) -> None:
         """Drop what waits; the connection ends."""
-        self.is_closed = True
+        self.close_code = code
+        self.closed.set()
         self._messages.clear()
         self._size = 0
         self._changed.set()
@@ -138,12 +151,11 @@ class Subscriptions:
     def remove(self, subscriber: Subscriber) -> None:
         """Forget a connection and its subscriptions."""
         self._subscribers.discard(subscriber)
-        subscriber.outbox.close()
 
     def close(self) -> None:
         """End every connection."""
         for subscriber in self._subscribers:
-            subscriber.outbox.close()
+            subscriber.outbox.close(GOING_AWAY)
 
     def on_head(self, block: Block, receipts: Sequence[Receipt]) -> None:
         """Tell every subscriber about a new head and the logs it wants."""

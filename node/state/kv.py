@@ -67,7 +67,6 @@ class LevelDb:
                 lru_cache_size=64 << 20,
                 write_buffer_size=16 << 20,
                 bloom_filter_bits=10,
-                compression=None,
             )
         except OSError as error:
             raise _explain(self._path, error) from error
@@ -200,8 +199,9 @@ class MemoryDb:
 
 def _explain(path: Path, error: Exception) -> OperatorError:
     """Return what an operator can do about an error of LevelDB or of the file system."""
-    reason = str(error).removeprefix("IO error: ").removeprefix("Corruption: ")
-    reason = reason.replace("\n", " ")
+    text = error.args[0] if error.args else error
+    reason = text.decode(errors="replace") if isinstance(text, bytes) else str(error)
+    reason = " ".join(reason.removeprefix("IO error: ").removeprefix("Corruption: ").split())
     if isinstance(error, plyvel.CorruptionError):
         return CorruptDatabase(
             f"the database {path} is corrupt: {reason}; restore it from a backup, or move it away "

@@ -45,8 +45,8 @@ __all__ = [
     "StateTables",
 ]
 
-_CACHED_MAX = 100_000
-"""Nodes in the younger half of the cache, about 0.5 kB each."""
+_CACHED_MAX = 150_000
+"""Nodes in the younger half of the cache, about 0.4 kB each: all of a trie of 100,000 keys."""
 
 
 class Commit(NamedTuple):

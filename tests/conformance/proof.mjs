@@ -31,8 +31,15 @@ export function provenValue({ root, key, proof, keccak256, decodeRlp }) {
   throw new Error(`proof ends before ${expected}`);
 }
 
-/** A header's fields in the order in which they are hashed; `quantity` renders a number for RLP. */
-export function headerFields(block, quantity) {
+/** A number as RLP has it: shortest, in whole bytes, zero empty. */
+export function quantity(value) {
+  const digits = BigInt(value).toString(16);
+  if (digits === "0") return "0x";
+  return digits.length % 2 ? `0x0${digits}` : `0x${digits}`;
+}
+
+/** A header's fields in the order in which they are hashed. */
+export function headerFields(block) {
   return [
     block.parentHash,
     block.sha3Uncles,

@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ import pytest
 from node.chain.blockchain import Blockchain
 from node.chain.genesis import Genesis, read_genesis
 from node.chain.store import BlockStore
+from node.chain.transition import decode_transition
+from node.perp.events import OrderFilled
 from node.service import open_blockchain
 from node.state.kv import MemoryDb
 from node.units import Height
@@ -67,8 +70,8 @@ def import_twin(genesis: Genesis, source: Blockchain) -> Blockchain:
     return twin
 
 
-def assert_equals_a_twin(document: Path, data_dir: Path) -> int:
-    """Check a stopped chain against its twin and its own tables; return its transactions."""
+def assert_equals_a_twin(document: Path, data_dir: Path) -> Counter[type]:
+    """Check a stopped chain against its twin and its own tables; count what its blocks did."""
     source, database = open_blockchain(document, data_dir)
     try:
         twin = import_twin(read_genesis(document), source)
@@ -77,8 +80,13 @@ def assert_equals_a_twin(document: Path, data_dir: Path) -> int:
         assert list(flat.accounts()) == list(trie.accounts())
         for address, _ in trie.accounts():
             assert dict(flat.records(address)) == dict(trie.records(address))
-        blocks = [source.block_at(Height(h)) for h in range(source.head.block.header.number + 1)]
-        return sum(len(block.transactions) for block in blocks if block is not None)
+        blocks = [twin.block_at(Height(h)) for h in range(twin.head.block.header.number + 1)]
+        return Counter(
+            type(decode_transition(each))
+            for block in blocks
+            if block is not None
+            for each in block.transitions
+        )
     finally:
         database.close()
 
@@ -111,8 +119,9 @@ def run_and_kill(document: Path, data_dir: Path, *, kills: int, seed: int) -> No
         assert crowd.failures == []
         assert_still_there(node.rpc, seen | crowd.seen)
         assert node.signal(signal.SIGTERM) == 0
-    assert assert_equals_a_twin(document, data_dir) > kills
-    assert len(seen) > kills
+    done = assert_equals_a_twin(document, data_dir)
+    assert done[OrderFilled] > 0, f"there was no load: {done}"
+    assert len(seen) > kills, f"the kills came before anybody saw a block: {seen}"
 
 
 @contextmanager

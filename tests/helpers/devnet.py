@@ -1,6 +1,6 @@
 """A real node in its own processes: started on a free port, asked by JSON-RPC, stopped or killed.
 
-Output goes to a file, as a script's would: what a node does not flush, a test does not see.
+Output goes to files, as a script's would: what a node does not flush, a test does not see.
 Waiting is a bounded number of polls, never a moment on the clock.
 """
 
@@ -71,12 +71,18 @@ class Rpc:
 
     def post(self, body: bytes) -> Any:
         """Return the decoded answer to a body; ConnectionError when the node is gone."""
+        is_kept = self._connection.sock is not None
         try:
-            self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
-            return json.loads(self._connection.getresponse().read())
+            return json.loads(self._exchange(body))
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            if is_kept:  # the node may have closed what was idle, or be another one by now
+                return self.post(body)
             raise ConnectionError(f"no answer from {self.url}: {error!r}") from error
+
+    def _exchange(self, body: bytes) -> bytes:
+        self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        return self._connection.getresponse().read()
 
     def call(self, method: str, *params: Any) -> Any:
         """Return a method's result; RpcError if it is an error."""
@@ -88,6 +94,8 @@ class Rpc:
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Return the answers of a batch in its order: results, or RpcError objects."""
+        if not calls:
+            return []
         requests = [
             {"jsonrpc": "2.0", "id": index, "method": method, "params": list(params)}
             for index, (method, params) in enumerate(calls)
@@ -121,6 +129,7 @@ class Node:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self.command = [sys.executable, "-m", "node", *command]
         self.log = log
+        self.error_log = log.with_suffix(".err")
         self._mark = f"PERPNODE_TEST_FAMILY={uuid.uuid4()}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -132,7 +141,8 @@ class Node:
     ) -> None:
         self.kill()
         if error is not None:
-            error.add_note(f"output of {' '.join(self.command)}:\n{self.output()[-4000:]}")
+            said = self.output()[-4000:] + self.errors()[-4000:]
+            error.add_note(f"output of {' '.join(self.command)}:\n{said}")
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -142,12 +152,12 @@ class Node:
     def start(self, **environment: str) -> Self:
         """Start the process, with more in its environment, without waiting."""
         name, value = self._mark.split("=")
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, self.error_log.open("ab") as error_log:
             self._process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=error_log,
                 cwd=ROOT,
                 env={**os.environ, name: value, **environment},
                 start_new_session=True,  # its own group: Ctrl-C reaches it and not the tests
@@ -155,8 +165,12 @@ class Node:
         return self
 
     def output(self) -> str:
-        """Return everything it has printed so far."""
+        """Return everything that its first process has printed so far."""
         return self.log.read_text() if self.log.exists() else ""
+
+    def errors(self) -> str:
+        """Return everything on its standard error."""
+        return self.error_log.read_text() if self.error_log.exists() else ""
 
     def wait_for_output(self, text: str, *, after: int = 0) -> str:
         """Return the output once it contains `text` beyond position `after`."""
@@ -165,7 +179,7 @@ class Node:
             output = self.output()[after:]
             if text in output:
                 return output
-            assert self.process.poll() is None, f"ended instead of printing {text!r}: {output}"
+            assert self.process.poll() is None, f"ended instead of printing {text!r}"
             return None
 
         return poll(look, what=f"{text!r} in the output")
@@ -192,6 +206,16 @@ class Node:
     def wait_for_family_end(self) -> None:
         """Return once no process of the family lives."""
         poll(lambda: not self.family(), what=f"end of every process: {self.family()}")
+
+    def refusal(self) -> str:
+        """Start it, and return the one line on standard error in which it refuses."""
+        with self:
+            Node.start(self)
+            assert self.wait_for_end() == 1, "exit status 1 is for refusals"
+            lines = self.errors().splitlines()
+            assert len(lines) == 1, "a refusal is one line"
+            assert "Traceback" not in lines[0]
+            return lines[0]
 
     def interrupt(self) -> int:
         """Press Ctrl-C: SIGINT to the whole group, as a terminal does. Return the exit status."""
@@ -277,7 +301,7 @@ class Sequencer(Server):
         """Return once it listens."""
 
         def answers() -> bool:
-            assert self.process.poll() is None, f"ended at its start: {self.output()}"
+            assert self.process.poll() is None, "ended at its start"
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 

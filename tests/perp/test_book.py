@@ -225,6 +225,7 @@ def test_fork_and_parent_do_not_see_each_other() -> None:
     parent = make_book([make_order(1, 5, 100), make_order(2, 5, 100), make_order(3, -5, 101)])
     before = dump_book(parent)
     child = parent.fork([])
+    untouched = parent.fork([])
 
     child.remove_order(OrderId(1))
     child.put_order(make_order(3, -2, 101))
@@ -235,6 +236,7 @@ def test_fork_and_parent_do_not_see_each_other() -> None:
     parent.put_order(make_order(6, 1, 100))
 
     assert dump_book(child) == after
+    assert dump_book(untouched) == before
     assert numbers(list(child.bids())) == [2, 4]
     assert numbers(list(parent.bids())) == [1, 2, 6]
 

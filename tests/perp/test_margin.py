@@ -256,7 +256,7 @@ def test_taker_fee_of_open_notional_is_reserved_rounded_up_g2() -> None:
 
 
 def test_taker_rebate_reserves_nothing_g2() -> None:
-    ledger = make_ledger(taker_fee_ppm=-500)
+    ledger = make_ledger(taker_fee_ppm=-5_000)
     rest(ledger, 10, 90)
 
     assert compute_risk(ledger, OWNER).initial == 100

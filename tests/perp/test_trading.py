@@ -694,11 +694,27 @@ def test_open_interest_does_not_bind_who_reduces_g1() -> None:
     assert size_of(ledger, TAKER) == 5
 
 
+def test_who_reduces_at_a_bad_price_needs_im_without_open_interest_g1() -> None:
+    # Equity 200, IM 100. One lot sold at 75 costs 25, more than its tenth of the equity (20), but
+    # 175 carry the IM of 90. Scaled by an OI of 10 · 100 it would be 55 % of 900 = 495.
+    ledger = poor(200, price_band_ppm=300_000)
+    process_order(ledger, MAKER, order(-10, 100))
+    process_order(ledger, TAKER, order(10, 100))
+    process_order(ledger, MAKER, order(1, 75))
+    ledger.all_market_params[MARKET] = make_market_params(
+        price_band_ppm=300_000, oi_lower_cap=500, oi_upper_cap=1_500
+    )
+
+    process_order(ledger, TAKER, order(-1, 75))
+
+    assert size_of(ledger, TAKER) == 9
+
+
 @pytest.mark.parametrize(("price", "allowed"), [(90, True), (89, False)])
 def test_reduction_below_im_may_use_its_share_of_the_equity_g3(price: int, allowed: bool) -> None:
-    # Long 10 from 100 on 100, mark 96: equity 60, MM 48 of IM 96... the mark falls to 95: equity
-    # 50, MM ceil(95 / 2) = 48. Selling 5 leaves MM ceil(48 / 2) = 24, so equity must stay
-    # ≥ 50 · 24 / 48 = 25: 5 lots may cost 25, 5 ticks each: 90, the band's edge being 91.
+    # Long 10 from 100 on 100, mark 95: equity 50, IM 95, MM ceil(95 / 2) = 48. Selling 5 leaves
+    # IM ceil(47.5) = 48 and MM 24, so equity must stay ≥ 50 · 24 / 48 = 25: 5 lots may cost 5
+    # ticks each.
     ledger = poor(100, price_band_ppm=100_000)
     process_order(ledger, MAKER, order(-10, 100))
     process_order(ledger, TAKER, order(10, 100))

@@ -156,7 +156,7 @@ class Chain:
             market = self.ask("perp_getMarkets")[0]
             if market["mode"] == "OPEN" and not market["isInGrace"]:
                 return
-        raise AssertionError(f"the market did not open: {market}")
+        raise AssertionError("the market did not open")
 
     def trade(self) -> None:
         """Let maker and taker deposit, the maker rest an order and the taker fill half of it."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from node.crypto import keccak256
-from node.system.contracts import contract
+from node.system.contracts import Contract, contract
 from tests.rpc.chain import GWEI, Chain, RpcFailure, address, text
 
 TOKEN = contract("Token")
@@ -15,7 +15,7 @@ EXCHANGE_TEXT = "0x" + EXCHANGE.address.hex()
 INSUFFICIENT = "insufficient funds for gas * price + value"
 
 
-def calldata(contract_: Any, function: str, *arguments: Any) -> str:
+def calldata(contract_: Contract, function: str, *arguments: Any) -> str:
     return "0x" + contract_.functions[function].encode_call(*arguments).hex()
 
 
@@ -71,6 +71,17 @@ def test_an_estimate_is_what_the_transaction_uses(traded: Chain) -> None:
     assert estimate == traded.ask("eth_getTransactionReceipt", order["hash"])["gasUsed"]
 
 
+def test_an_estimate_counts_the_access_list(chain: Chain) -> None:
+    entry = {"address": TOKEN_TEXT, "storageKeys": ["0x" + "00" * 32] * 2}
+    request = {"from": text("sender"), "to": text("receiver"), "accessList": [entry]}
+
+    estimate = int(chain.ask("eth_estimateGas", request), 16)
+
+    assert estimate == 21_000 + 2_400 + 2 * 1_900
+    listed = ((TOKEN.address, (bytes(32),) * 2),)
+    chain.send(chain.sign("sender", gas_limit=estimate, access_list=listed))
+
+
 @pytest.mark.parametrize("method", ["eth_call", "eth_estimateGas"])
 def test_a_revert_is_code_3_with_the_abi_error(traded: Chain, method: str) -> None:
     data = calldata(TOKEN, "transfer", address("receiver"), 5)
@@ -117,6 +128,9 @@ def test_contract_creation_is_refused(traded: Chain, method: str) -> None:
             {"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"},
             "max priority fee per gas higher than max fee per gas",
         ),
+        ({"accessList": "0x"}, "accessList: cannot unmarshal into an access list"),
+        ({"accessList": [{}]}, "accessList: cannot unmarshal non-string into hex data"),
+        ({"accessList": [{"storageKeys": 5}]}, "accessList: storageKeys must be an array"),
         ({"authorizationList": []}, "transaction type not supported"),
     ],
 )

@@ -7,7 +7,8 @@ import rlp
 
 from node.chain.block import encode_header
 from node.crypto import keccak256
-from node.system.contracts import EXCHANGE, TOKEN
+from node.perp.account import EXCHANGE
+from node.system.contracts import TOKEN
 from tests.rpc.chain import GWEI, Chain, RpcFailure, address, text
 
 UNKNOWN_HASH = "0x" + "00" * 31 + "01"

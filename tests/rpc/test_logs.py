@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from node.perp.account import EXCHANGE
 from node.rpc import filters, logs
 from node.rpc.filters import Feed
-from node.system.contracts import EXCHANGE, contract
+from node.system.contracts import contract
 from tests.rpc.chain import Chain, RpcFailure, text
 
 EXCHANGE_TEXT = "0x" + EXCHANGE.hex()

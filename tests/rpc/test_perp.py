@@ -1,14 +1,19 @@
+"""The exchange's own methods: one shape for every quantity, integer and exact decimal."""
+
 from fractions import Fraction
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.crypto import keccak256
 from node.perp.events import FundingAccrued
 from node.rpc.perp import render_decimal, render_entry_price, render_event
 from node.units import DurationMs, FundingIndex, MarketId, RatePpb
 from tests.helpers.ledger import make_market_params
+from tests.rpc.chain import Chain, RpcFailure, text
 
 
 @pytest.mark.parametrize(
@@ -59,3 +64,179 @@ def test_events_are_rendered_by_name_with_integers_of_any_length() -> None:
         b'{"kind":"FundingAccrued","market":1,"indexBefore":1180591620717411303424,'
         b'"index":-1180591620717411303424,"ratePpb":5,"elapsedMs":1000}'
     )
+
+
+# --- methods, on a chain where the taker bought 100 of the maker's 200 lots at 50,001.0 USD -------
+
+
+def atoms(value: dict[str, Any]) -> int:
+    number: int = value["atoms"]
+    return number
+
+
+def test_a_market_shows_its_units_prices_and_parameters(traded: Chain) -> None:
+    markets = traded.ask("perp_getMarkets")
+
+    assert [market["symbol"] for market in markets] == ["BTC-USD", "ETH-USD"]
+    market = markets[0]
+    assert (market["lotDecimals"], market["tickDecimals"], market["k"]) == (4, 1, 10)
+    assert market["mode"] == market["status"]["mode"] == "OPEN"
+    assert market["mark"] == {"ticks": 500_000, "decimal": "50000.0"}
+    assert market["oracle"]["price"] == market["mark"]
+    assert market["oracle"]["isStale"] is False
+    assert market["openInterest"] == {"lots": 100, "decimal": "0.0100"}
+    assert market["bestBid"] is None
+    assert market["bestAsk"] == {"ticks": 500_010, "decimal": "50001.0"}
+    assert market["funding"]["rate"]["ppb"] == 100_000
+    assert market["params"]["takerFee"] == {"ppm": 450, "decimal": "0.000450"}
+    assert market["params"]["brackets"][0]["initialMargin"]["ppm"] == 50_000
+
+
+def test_a_market_without_a_price_shows_none(traded: Chain) -> None:
+    market = traded.ask("perp_getMarkets")[1]
+
+    assert market["mode"] == "CANCEL_ONLY"
+    assert market["mark"] is None
+    assert market["oracle"] == {"price": None, "timeMs": None, "isStale": True, "isJump": False}
+
+
+def test_markets_are_those_of_the_block_that_is_named(traded: Chain) -> None:
+    market = traded.ask("perp_getMarkets", "earliest")[0]
+
+    assert market["mode"] == "CANCEL_ONLY"
+    assert market["openInterest"]["lots"] == 0
+
+
+def test_an_account_shows_what_it_is_worth_and_what_it_must_hold(traded: Chain) -> None:
+    account = traded.ask("perp_getAccount", text("taker"))
+
+    # 100 lots · 500,010 ticks · K 10, and 450 ppm of it as the taker's fee
+    cost, fee = 500_010_000, 225_005
+    position = account["positions"][0]
+    assert account["address"] == text("taker")
+    assert atoms(account["balance"]) == 50_000_000_000 - cost - fee
+    assert position["size"] == {"lots": 100, "decimal": "0.0100"}
+    assert position["entryPrice"] == {"decimal": "50001.0000"}
+    assert atoms(position["entryValue"]) == cost
+    assert atoms(position["value"]) == 500_000_000
+    assert position["unrealisedPnl"] == {"atoms": -10_000, "decimal": "-0.010000"}
+    assert atoms(account["equity"]) == (
+        atoms(account["balance"]) + atoms(position["value"]) + atoms(position["pendingFunding"])
+    )
+    assert atoms(account["maintenanceMargin"]) == 12_500_000  # half of 5 % of 500 USD
+    assert account["orders"] == account["triggers"] == []
+
+
+def test_an_account_shows_its_open_orders(traded: Chain) -> None:
+    account = traded.ask("perp_getAccount", text("maker"))
+
+    assert [position["size"]["lots"] for position in account["positions"]] == [-100]
+    assert account["orders"] == [
+        {
+            "market": 1,
+            "symbol": "BTC-USD",
+            "orderId": 1,
+            "size": {"lots": -100, "decimal": "-0.0100"},
+            "price": {"ticks": 500_010, "decimal": "50001.0"},
+            "reduceOnly": False,
+            "blockNumber": int(traded.ask("eth_blockNumber"), 16) - 1,
+        }
+    ]
+
+
+def test_an_account_that_never_was_is_empty(traded: Chain) -> None:
+    account = traded.ask("perp_getAccount", text("outsider"))
+
+    assert atoms(account["equity"]) == atoms(account["initialMargin"]) == 0
+    assert account["positions"] == account["orders"] == []
+
+
+def test_a_book_shows_its_levels(traded: Chain) -> None:
+    book = traded.ask("perp_getOrderBook", 1)
+
+    assert book["bids"] == []
+    assert book["asks"] == [
+        {
+            "price": {"ticks": 500_010, "decimal": "50001.0"},
+            "size": {"lots": 100, "decimal": "0.0100"},
+            "orderCount": 1,
+        }
+    ]
+    assert traded.ask("perp_getOrderBook", 1, 5, "earliest")["asks"] == []
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([9], "invalid argument 0: no market has the id 9"),
+        (["0x1"], "invalid argument 0: want a market id"),
+        ([0], "invalid argument 0: want a market id"),
+        ([1, 0], "invalid argument 1: want a number of levels from 1 to 1000"),
+        ([1, 1001], "invalid argument 1: want a number of levels from 1 to 1000"),
+    ],
+)
+def test_a_book_that_is_not_there_is_refused(
+    traded: Chain, params: list[Any], message: str
+) -> None:
+    with pytest.raises(RpcFailure) as refusal:
+        traded.ask("perp_getOrderBook", *params)
+
+    assert refusal.value.code == -32602
+    assert refusal.value.message.startswith(message)
+
+
+def test_a_block_shows_extension_transitions_and_classes(traded: Chain) -> None:
+    block = traded.ask("perp_getBlock", "latest")
+
+    ethereum = traded.ask("eth_getBlockByNumber", "latest", True)
+    extension = bytes.fromhex(block["extension"]["rlp"][2:])
+    assert block["hash"] == ethereum["hash"]
+    assert hex(block["number"]) == ethereum["number"]
+    assert "0x" + keccak256(extension).hex() == ethereum["extraData"]
+    assert block["extension"]["timeMs"] == traded.now_ms
+    assert len(block["classes"]) == len(ethereum["transactions"])
+    assert [each for each in block["classes"] if each != "SYSTEM"] == ["REPORT", "ORDER"]
+    filled = next(each for each in block["transitions"] if each["kind"] == "OrderFilled")
+    assert filled == {
+        "kind": "OrderFilled",
+        "market": 1,
+        "maker": text("maker"),
+        "taker": text("taker"),
+        "makerOrderId": 1,
+        "takerOrderId": 2,
+        "size": 100,
+        "price": 500_010,
+        "makerFee": 75_002,
+        "takerFee": 225_005,
+        "liquidation": False,
+    }
+
+
+def test_modes_in_transitions_are_names(traded: Chain) -> None:
+    height = int(traded.ask("eth_blockNumber"), 16)
+    blocks = (traded.ask("perp_getBlock", hex(each)) for each in range(height))
+    changes = [
+        (each["modeBefore"], each["mode"], each["reason"])
+        for block in blocks
+        for each in block["transitions"]
+        if each["kind"] == "ModeChanged" and each["market"] == 1
+    ]
+
+    assert ("POST_ONLY", "OPEN", "REOPENING") in changes
+
+
+def test_a_block_that_is_not_there_is_null(traded: Chain) -> None:
+    assert traded.ask("perp_getBlock", "0xffff") is None
+
+
+def test_the_status_shows_heads_mode_and_deficit(traded: Chain) -> None:
+    status = traded.ask("perp_status")
+
+    height = int(traded.ask("eth_blockNumber"), 16)
+    assert [status[name] for name in ("latest", "safe", "finalized")] == [height] * 3
+    assert status["phase"] == "open"
+    assert status["mode"] == "OPEN"
+    assert status["forkId"] == status["devEpoch"] == 0
+    assert status["deficit"] == {"atoms": 0, "decimal": "0.000000"}
+    assert status["chainId"] == 20260119
+    assert status["genesisHash"] == traded.ask("eth_getBlockByNumber", "0x0")["hash"]

@@ -74,6 +74,11 @@ async def http_request(
     return await asyncio.to_thread(ask)
 
 
+async def receive_until_closed(client: ClientConnection) -> None:
+    while True:
+        await client.recv()
+
+
 async def ws_ask(socket_: ClientConnection, method: str, *params: Any) -> Any:
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
     await socket_.send(json.dumps(request))
@@ -305,7 +310,7 @@ def test_a_subscription_ends_when_asked(chain: Chain) -> None:
     ("params", "code", "message"),
     [
         (["newNonsense"], -32602, 'no "newNonsense" subscription in eth namespace'),
-        (["logs", {"address": "0x1"}], -32602, "invalid argument 1: address: hex string"),
+        (["logs", {"address": "0x1"}], -32602, "invalid argument 1: hex string of odd length"),
         (["logs", 5], -32602, "invalid argument 1: cannot unmarshal non-object"),
         (["newPendingTransactions", 5], -32602, "invalid argument 1: cannot unmarshal non-boo"),
         ([], -32602, "missing value for required argument 0"),
@@ -362,12 +367,55 @@ def test_a_reader_that_is_too_slow_is_cut_off_and_others_are_not(
                 await asyncio.to_thread(chain.seal)
 
                 assert json.loads(await other.recv())["method"] == "eth_subscription"
-                with pytest.raises(ConnectionClosed):
-                    while True:
-                        await slow.recv()
+                with pytest.raises(ConnectionClosed) as ended:
+                    await receive_until_closed(slow)
+                assert ended.value.rcvd is not None
+                assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1008, "too slow")
                 assert (await ws_ask(other, "eth_blockNumber"))["result"] == "0x1"
 
     asyncio.run(run())
+
+
+def test_a_peer_that_does_not_read_at_all_is_cut_off(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "OUTBOX_BYTES_MAX", 300_000)
+    monkeypatch.setattr(server, "CLOSE_SECONDS", 0)
+    handshake = (
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    subscribe = (
+        b"["
+        + b",".join(
+            [b'{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}'] * 100
+        )
+        + b"]"
+    )
+    frame = b"\x81\xfe" + len(subscribe).to_bytes(2, "big") + bytes(4) + subscribe
+
+    def read_to_the_end(client: socket.socket) -> int:
+        size = 0
+        while chunk := client.recv(1 << 20):
+            size += len(chunk)
+        return size
+
+    async def run() -> int:
+        async with serving(chain) as front:
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+                client.settimeout(15)  # sooner than a ping would find out
+                client.connect(("127.0.0.1", front.port))
+                client.sendall(handshake.encode())
+                assert b" 101 " in await asyncio.to_thread(client.recv, 1_000)
+                client.sendall(frame)
+                assert await asyncio.to_thread(client.recv, 1) == b"\x81"
+                for _ in range(60):  # 100 notifications of 1.5 kB each: more than kernels hold
+                    await asyncio.to_thread(chain.seal)
+                    assert (await http_request(front.port)).json == ANSWER
+                return await asyncio.to_thread(read_to_the_end, client)
+
+    assert 100 * 1_500 < asyncio.run(run()) < 60 * 100 * 1_500
 
 
 # --- beginning and end ----------------------------------------------------------------------------
@@ -396,17 +444,17 @@ def test_a_port_in_use_is_refused(traded: Chain) -> None:
 
 
 def test_stopping_ends_connections_and_frees_the_port(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
+    chain: Chain,
 ) -> None:
-    monkeypatch.setattr(server, "STOP_SECONDS", 1)
-
     async def run() -> None:
         async with serve(chain.core, config(0)) as front:
             port = front.port
             client = await connect(f"ws://127.0.0.1:{port}")
             await ws_ask(client, "eth_subscribe", "newHeads")
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed) as ended:
             await client.recv()
+        assert ended.value.rcvd is not None
+        assert ended.value.rcvd.code == 1001
         with pytest.raises(ConnectionRefusedError):
             await http_request(port)
         await asyncio.to_thread(chain.seal)  # nobody is told any more

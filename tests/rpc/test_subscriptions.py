@@ -53,7 +53,7 @@ def test_closing_ends_an_answer_that_waits() -> None:
         answer = asyncio.create_task(outbox.answer(b"answer"))
         await asyncio.sleep(0)
 
-        outbox.close()
+        outbox.close(subscriptions.GOING_AWAY)
 
         await answer
         assert await outbox.take() is None

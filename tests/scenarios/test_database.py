@@ -8,7 +8,7 @@ from node.chain import keys
 from node.chain.genesis import read_genesis, render_genesis
 from node.state.kv import LevelDb
 from node.units import Quote
-from tests.helpers.devnet import MINIMAL_GENESIS, Node, Sequencer
+from tests.helpers.devnet import MINIMAL_GENESIS, Sequencer
 
 FLAGS = ("--block-time", "0.1")
 
@@ -33,16 +33,6 @@ def rows_of(data_dir: Path) -> dict[bytes, bytes]:
         database.close()
 
 
-def refusal_of(genesis: Path, data_dir: Path) -> str:
-    """Return the one line in which a node refuses to start."""
-    with Sequencer(genesis, data_dir, *FLAGS) as node:
-        assert Node.start(node).wait_for_end() == 1
-        lines = node.output().strip().splitlines()
-        assert len(lines) == 1, f"a refusal is one line: {lines}"
-        assert "Traceback" not in lines[0]
-        return lines[0]
-
-
 def goes_on(data_dir: Path) -> bool:
     """Tell whether the right genesis still resumes the chain."""
     with Sequencer(MINIMAL_GENESIS, data_dir, *FLAGS) as node:
@@ -57,7 +47,7 @@ def test_a_database_of_another_genesis_is_refused_untouched(data_dir: Path, tmp_
     other.write_text(render_genesis(genesis._replace(vault_margin=Quote(1))))
     before, head = rows_of(data_dir), (data_dir / "HEAD").read_bytes()
 
-    line = refusal_of(other, data_dir)
+    line = Sequencer(other, data_dir, *FLAGS).refusal()
 
     assert "genesis" in line
     assert "--data-dir" in line
@@ -82,7 +72,7 @@ def test_a_newer_format_is_refused_untouched(data_dir: Path) -> None:
     ours = overwrite(data_dir, keys.FORMAT_ROW, b"999")
     before = rows_of(data_dir)
 
-    line = refusal_of(MINIMAL_GENESIS, data_dir)
+    line = Sequencer(MINIMAL_GENESIS, data_dir, *FLAGS).refusal()
 
     assert "format 999" in line
     assert rows_of(data_dir) == before
@@ -96,7 +86,7 @@ def test_a_database_that_lost_blocks_refuses_to_serve(data_dir: Path) -> None:
     head.write_text(f"{int(height) + 5} {block_hash}\n")
     before = rows_of(data_dir)
 
-    line = refusal_of(MINIMAL_GENESIS, data_dir)
+    line = Sequencer(MINIMAL_GENESIS, data_dir, *FLAGS).refusal()
 
     assert f"block {int(height) + 5}" in line
     assert rows_of(data_dir) == before
@@ -107,7 +97,7 @@ def test_a_malformed_genesis_is_refused_in_one_line(tmp_path: Path, text: str) -
     genesis = tmp_path / "genesis.json"
     genesis.write_text(text, encoding="latin-1")
 
-    line = refusal_of(genesis, tmp_path / "data")
+    line = Sequencer(genesis, tmp_path / "data", *FLAGS).refusal()
 
     assert str(genesis) in line
     assert not (tmp_path / "data" / "db").exists()

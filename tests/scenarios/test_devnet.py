@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.devnet import MINIMAL_GENESIS, Devnet, Node
+from tests.helpers.devnet import MINIMAL_GENESIS, Devnet
 
 FLAGS = ["--genesis", str(MINIMAL_GENESIS), "--block-time", "0.2", "--validators", "0"]
 FLAGS += ["--prices", "fixed", "--bots", "0"]
@@ -24,16 +24,6 @@ def data_dir(tmp_path: Path) -> Path:
 def devnet(data_dir: Path) -> Iterator[Devnet]:
     with Devnet(data_dir, *FLAGS) as node:
         yield node.start()
-
-
-def refusal_of(node: Node) -> str:
-    """Return the one line in which a command refuses to start."""
-    with node:
-        assert Node.start(node).wait_for_end() == 1
-        lines = node.output().strip().splitlines()
-        assert len(lines) == 1, f"a refusal is one line: {lines}"
-        assert "Traceback" not in lines[0]
-        return lines[0]
 
 
 def test_the_default_devnet_prints_what_anvils_users_expect_and_makes_blocks(
@@ -114,7 +104,7 @@ def test_a_flag_that_contradicts_the_data_directory_is_named(
 ) -> None:
     devnet.interrupt()
 
-    line = refusal_of(Devnet(data_dir, *FLAGS, "--accounts", "3"))
+    line = Devnet(data_dir, *FLAGS, "--accounts", "3").refusal()
 
     assert "--accounts 3" in line
     assert str(data_dir) in line
@@ -126,7 +116,7 @@ def test_a_port_in_use_is_named_with_its_owner(data_dir: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
 
-        line = refusal_of(Devnet(data_dir, *FLAGS, port=port))
+        line = Devnet(data_dir, *FLAGS, port=port).refusal()
 
     assert str(port) in line
     assert str(os.getpid()) in line
@@ -135,7 +125,7 @@ def test_a_port_in_use_is_named_with_its_owner(data_dir: Path) -> None:
 def test_a_database_in_use_is_named_with_its_owner(devnet: Devnet, data_dir: Path) -> None:
     before = devnet.family()
 
-    line = refusal_of(Devnet(data_dir, *FLAGS))
+    line = Devnet(data_dir, *FLAGS).refusal()
 
     assert str(data_dir) in line
     assert any(str(process_id) in line for process_id in before), line

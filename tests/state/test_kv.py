@@ -1,6 +1,7 @@
 """LevelDB and its twin in memory: order, snapshots, batches, owners, corruption."""
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from node.errors import CorruptDatabase, DatabaseInUse, OperatorError
 from node.state.account import Changes
-from node.state.kv import KeyValue, LevelDb, MemoryDb
+from node.state.kv import KeyValue, LevelDb, MemoryDb, _name_owner
 from node.state.node import EMPTY_TRIE_ROOT
 from node.state.store import StateStore
 from tests.state.states import ADDRESSES, KEYS, TABLES, grow, only_records
@@ -144,6 +145,13 @@ def test_this_process_is_named_too_and_keeps_its_lock(tmp_path: Path) -> None:
     kv.close()
 
 
+def test_an_owner_that_the_system_does_not_name_is_another_process(tmp_path: Path) -> None:
+    LevelDb(tmp_path / "db").close()
+
+    assert _name_owner(tmp_path / "db" / "LOCK") == "another process"  # it has just let go
+    assert _name_owner(tmp_path / "missing") == "another process"
+
+
 def flip(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 0xFF
@@ -189,6 +197,21 @@ def test_a_path_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
     with pytest.raises(OperatorError, match="can't be used"):
         LevelDb(tmp_path / "file" / "db")
+
+
+def test_a_disk_that_refuses_a_write_is_one_clear_line(tmp_path: Path) -> None:
+    kv = LevelDb(tmp_path / "db")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OperatorError, match="File too large") as refused:
+            kv.write([(b"key", os.urandom(200_000))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert str(refused.value).startswith(f"the database {tmp_path / 'db'} can't be used: ")
+    assert "\n" not in str(refused.value)
+    kv.close()
 
 
 def test_readers_in_threads_see_whole_states_while_commits_run(tmp_path: Path) -> None:

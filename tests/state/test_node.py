@@ -100,7 +100,9 @@ def test_a_row_whose_head_or_payload_is_no_node_is_refused(row: bytes) -> None:
         check_row(row)
 
 
-@pytest.mark.parametrize("data", [b"\xc1", b"\xc0", b"\x80", b"\xc2\x20\x80\x00", b"\xc2\x20\x82"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\xc0", b"\x80", b"\xc2\x20\x80\x00", b"\xc2\x20\x82"]
+)
 def test_rlp_that_is_no_node_is_refused(data: bytes) -> None:
     with pytest.raises(EncodingError):
         decode_node(data)

@@ -110,6 +110,22 @@ def test_the_difference_of_two_tries_is_that_of_two_dicts(
     ]
 
 
+def test_a_stored_branch_that_is_left_alone_moves_up_without_being_stored_again() -> None:
+    kv = MemoryDb()
+    nodes = Nodes(kv, b"n", cached_max=5)
+    # The root has a branch under 0, of two leaves, and a leaf under 1.
+    pair = {b"\x00" * 32: b"x" * 40, b"\x01" * 32: b"x" * 40}
+    root, _ = update(kv, nodes, None, sequence=1, batch={**pair, b"\x10" * 32: b"x"})
+
+    root, made = update(kv, nodes, root, sequence=2, batch={b"\x10" * 32: None})
+
+    expected = HexaryTrie({})
+    for path, value in pair.items():
+        expected[path] = value
+    assert hash_of(root) == expected.root_hash
+    assert len(made.rows) == 1
+
+
 def test_an_unchanged_batch_makes_no_node() -> None:
     kv = MemoryDb()
     nodes = Nodes(kv, b"n", cached_max=5)
