@@ -315,6 +315,17 @@ def bench_anvil(options: argparse.Namespace, binary: str) -> Result:
     return Result("anvil (transfers)", accounts, stages=(), **measured)
 
 
+def find_anvil(named: str) -> str:
+    """Return anvil's binary: the one named, else npm's, else the one on the PATH."""
+    found = shutil.which(named) if named else shutil.which(ANVIL) or shutil.which("anvil")
+    if found is None:
+        raise BenchError(
+            f"{named or 'anvil'} is no program here: name it, put it on the PATH, or "
+            "`npm install --no-save @foundry-rs/anvil-linux-amd64` in tests/conformance"
+        )
+    return found
+
+
 def show(results: Sequence[Result]) -> None:
     """Print the results as tables."""
     out = Console() if sys.stdout.isatty() else Console(width=120)
@@ -365,7 +376,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--block-time", type=float, default=1, help="seconds")
     parser.add_argument("--genesis", type=Path, default=ROOT / "genesis" / "devnet.json")
     parser.add_argument("--no-profile", action="store_true", help="leave out the table of stages")
-    parser.add_argument("--anvil", action="store_true", help="measure anvil in the same run")
+    parser.add_argument(
+        "--anvil", nargs="?", const="", metavar="PATH", help="measure anvil in the same run"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args(arguments)
 
@@ -377,14 +390,8 @@ def main() -> int:
         results = [
             bench_perpnode(options, accounts) for accounts in options.accounts or (100, 10_000)
         ]
-        if options.anvil:
-            binary = str(ANVIL) if ANVIL.exists() else shutil.which("anvil")
-            if binary is None:
-                raise BenchError(
-                    "anvil is not here: put it on the PATH, or `npm install --no-save "
-                    "@foundry-rs/anvil-linux-amd64` in tests/conformance"
-                )
-            results.append(bench_anvil(options, binary))
+        if options.anvil is not None:
+            results.append(bench_anvil(options, find_anvil(options.anvil)))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

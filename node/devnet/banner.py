@@ -30,7 +30,7 @@ def render_banner(directory: DataDirectory, *, version: str, url: str, prices: s
         [
             f"perpnode {version}",
             "",
-            *_section("Available Accounts", _balances(genesis, accounts)),
+            *_section("Available Accounts", [*_balances(genesis, accounts), *_caveat(directory)]),
             *_section("Private Keys", _keys(accounts)),
             *_section(
                 "Wallet",
@@ -68,6 +68,11 @@ def _balances(genesis: Genesis, accounts: Sequence[Keypair]) -> list[str]:
         for index, keypair in enumerate(accounts)
         for native, tokens in [owned[keypair.address]]
     ] or ["none"]
+
+
+def _caveat(directory: DataDirectory) -> list[str]:
+    """Return what keeps a resumed chain's list of balances from being a lie."""
+    return [] if directory.is_new else ["Balances are those of genesis; the chain has moved on."]
 
 
 def _keys(accounts: Sequence[Keypair]) -> list[str]:

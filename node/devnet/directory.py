@@ -103,7 +103,7 @@ def clear_directory(path: Path) -> None:
 
 @contextmanager
 def lock_directory(path: Path) -> Iterator[None]:
-    """Keep every other devnet out of a data directory; OperatorError names the one that is in it."""
+    """Keep other devnets out of a data directory; DatabaseInUse names the one that is in it."""
     with (path / LOCK_FILE).open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -98,11 +98,14 @@ def process_liquidations(ledger: Ledger) -> None:
     judged anew. Each position is tried once a block. A try that finds nothing to do is no step:
     what nobody wants to buy must not keep others waiting for ever.
     """
+    holders = ledger.holders()
+    if not holders:
+        return
     sights = get_sights(ledger)
     if all(sight.is_waiting for sight in sights.values()):
         return
     queue = _Queue(ledger, sights)
-    for owner in ledger.holders():
+    for owner in holders:
         queue.judge(owner)
     tried: set[tuple[Address, MarketId]] = set()
     steps = 0

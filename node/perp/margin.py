@@ -48,9 +48,6 @@ class MarketRisk(NamedTuple):
     open_notional: Quote
 
 
-NO_MARKET_RISK = MarketRisk(Quote(0), Quote(0), Quote(0), Quote(0))
-
-
 def compute_risk(ledger: Ledger, owner: Address) -> Risk:
     """Return what the account is worth and what it must hold (M2, G1, G2)."""
     account = ledger.accounts.get(owner)

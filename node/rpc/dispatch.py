@@ -101,7 +101,8 @@ class Dispatcher:
         calls = [self._read(context, element) for element in elements]
         answers: list[bytes] = []
         size = 0
-        turn_began = _now()
+        now = asyncio.get_running_loop().time
+        turn_began = now()
         for index, call in enumerate(calls):
             if call.answer is None and size > ANSWERS_BYTES_MAX:
                 call.fail(ResponseTooLarge("response too large"))
@@ -111,9 +112,9 @@ class Dispatcher:
             if call.id:
                 answers.append(call.answer)
                 size += len(call.answer)
-            if _now() - turn_began > SLICE_SECONDS:
+            if now() - turn_began > SLICE_SECONDS:
                 await asyncio.sleep(0)
-                turn_began = _now()
+                turn_began = now()
         return answers
 
     def _read(self, context: Context, element: object) -> _Call:
@@ -178,7 +179,3 @@ def _consecutive(calls: Sequence[_Call], index: int) -> list[_Call]:
             break
         group.append(call)
     return group
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

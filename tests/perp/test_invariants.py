@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import pytest
@@ -532,80 +533,64 @@ def test_sweep_finds_what_does_not_add_up(change: Action, rule: str, field: str)
 
 # --- whatever happens -----------------------------------------------------------------------------
 
-ACTIONS = st.one_of(
-    st.tuples(
-        st.just("order"),
-        st.integers(1, 5),
-        st.integers(-60, 60).filter(bool),
-        st.integers(900, 1_100),
-        st.sampled_from(TimeInForce),
-        st.booleans(),
-    ),
-    st.tuples(
-        st.just("trigger"),
-        st.integers(1, 5),
-        st.integers(-60, 60).filter(bool),
-        st.integers(900, 1_100),
-        st.sampled_from(TriggerKind),
-        st.none(),
-    ),
-    st.tuples(
-        st.sampled_from(["deposit", "withdraw", "cancel"]),
-        st.integers(1, 5),
-        st.integers(1, 5_000),
-        st.none(),
-        st.none(),
-        st.none(),
-    ),
-)
-BLOCKS = st.lists(
-    st.tuples(
-        st.sampled_from([500, 1_000, 1_000, 1_000, 7_000, 31_000]),
-        st.sampled_from([(0, 0, 0), (0, 0, 0), (20, 20, 20), (-30, -30, -30), (90, 90, 90), ()]),
-        st.lists(ACTIONS, max_size=8),
-    ),
-    max_size=15,
-)
+
+def random_action(dice: Random, marks: Mapping[MarketId, int]) -> Action:
+    """Return what some trader wants: mostly orders around the mark of a market."""
+    owner, market = trader(dice.randint(1, 5)), dice.choice(sorted(marks))
+    size = dice.choice((-1, 1)) * dice.randint(1, 60)
+    price = marks[market] * dice.randint(960, 1_040) // 1_000
+    match dice.randrange(12):
+        case 0:
+            amount = Quote(dice.randint(1, 5_000))
+            return lambda ledger: process_deposit(ledger, owner, amount)
+        case 1:
+            amount = Quote(dice.randint(1, 5_000))
+            return lambda ledger: process_withdrawal(ledger, owner, amount)
+        case 2:
+            return lambda ledger: process_cancel_all(ledger, owner, market)
+        case 3 | 4:
+            kind = dice.choice(list(TriggerKind))
+            trigger = TriggerRequest(market, Lots(size), Ticks(price), kind)
+            return lambda ledger: process_trigger_request(ledger, owner, trigger)
+        case _:
+            time_in_force = dice.choice(list(TimeInForce))
+            is_reduce_only = dice.random() < 0.2
+            request = order(
+                size, price, market=market, time_in_force=time_in_force, reduce_only=is_reduce_only
+            )
+            return lambda ledger: process_order(ledger, owner, request)
 
 
-def to_action(kind: str, number: int, a: int, b: int, c: object, d: object) -> Action:
-    owner = trader(number)
-    market = MarketId(1 + a % 2)
-    if kind == "order":
-        assert isinstance(c, TimeInForce)
-        request = order(a, b, market=market, time_in_force=c, reduce_only=bool(d))
-        return lambda ledger: process_order(ledger, owner, request)
-    if kind == "trigger":
-        assert isinstance(c, TriggerKind)
-        wanted = TriggerRequest(market, Lots(a), Ticks(b), c)
-        return lambda ledger: process_trigger_request(ledger, owner, wanted)
-    if kind == "deposit":
-        return lambda ledger: process_deposit(ledger, owner, Quote(a))
-    if kind == "withdraw":
-        return lambda ledger: process_withdrawal(ledger, owner, Quote(a))
-    return lambda ledger: process_cancel_all(ledger, owner, market)
+def random_block(ledger: DictLedger, dice: Random, marks: dict[MarketId, int]) -> DictLedger:
+    """Run a block of trade on moving prices; rarely late, without reports, or with a jump."""
+    elapsed_ms = dice.choice([200, 1_000, 1_000, 1_000, 3_000])
+    if dice.random() < 0.005:
+        elapsed_ms = 31_000
+    reports = {}
+    for market, mark in marks.items():
+        move = dice.choice([900, 1_100]) if dice.random() < 0.005 else dice.randint(960, 1_040)
+        marks[market] = max(200, mark * move // 1_000)
+        count = 1 if dice.random() < 0.005 else 3
+        reports[market] = tuple(marks[market] + i for i in range(count))
+    actions = [random_action(dice, marks) for _ in range(dice.randrange(14))]
+    return run_block(ledger, reports=reports, actions=actions, elapsed_ms=elapsed_ms)
 
 
-@given(BLOCKS, st.integers(0, 3_000))
-def test_invariants_hold_over_blocks_of_everything(
-    blocks: list[tuple[int, tuple[int, ...], list[tuple[str, int, int, int, object, object]]]],
-    in_vault: int,
-) -> None:
+@settings(max_examples=25)
+@given(st.integers(0, 2**32))
+def test_invariants_hold_over_blocks_of_everything(seed: int) -> None:
+    dice = Random(seed)
     ledger = make_ledger(price=1_000, taker_fee_ppm=500, maker_fee_ppm=-200)
     second = make_market(ledger, price=1_000, k=3, taker_fee_ppm=500)
-    ledger.params = make_chain_params(grace_ms=1_000, reopen_ms=1_000, confirm_ms=1_000)
+    ledger.params = make_chain_params(
+        grace_ms=1_000, reopen_ms=1_000, confirm_ms=1_000, liquidations_max=3, triggers_max=3
+    )
     for number in range(1, 6):
-        make_trader(ledger, number, 6_000)
-    deposit(ledger, VAULT, in_vault)
-    prices = {MARKET: 1_000, second: 1_000}
-    for elapsed_ms, moves, actions in blocks:
-        for market in prices:
-            prices[market] = max(100, prices[market] + (moves[0] if moves else 0))
-        reports = {
-            market: tuple(price + i for i in range(len(moves))) for market, price in prices.items()
-        }
-        steps = [to_action(*action) for action in actions]
-        before = run_block(ledger, reports=reports, actions=steps, elapsed_ms=elapsed_ms)
+        make_trader(ledger, number, 8_000)
+    deposit(ledger, VAULT, dice.choice([0, 1_000, 10_000]))
+    marks = {MARKET: 1_000, second: 1_000}
+    for _ in range(40):
+        before = random_block(ledger, dice, marks)
         check(before, ledger)
         check_all(ledger)
 
