@@ -10,11 +10,19 @@
     │   ├── CorruptDatabase           its own checksums say so
     │   ├── ForeignDatabase           other genesis, newer format
     │   ├── StaleDatabase             older than its own side file
+    │   ├── CorruptSignGuard          what a validator signed last can't be read
     │   ├── NodeUnreachable
     │   └── RequestRefused            a node answers our own client with an error
     ├── EncodingError                 bytes that are not in their one canonical form
     ├── CorruptState                  a stored node or record does not hash to its name
     ├── MissingState                  a state root that is not kept here
+    ├── InvalidCertificate            no quorum signed this block
+    ├── InvalidAttestation            a signature that does not count toward a certificate
+    ├── InvalidDispute                evidence whose signatures do not hold
+    ├── SigningRefused                the guard signs no second block at one height
+    ├── FaultRefused                  a fault on purpose that can't be done
+    ├── InvalidSnapshot               a file of a snapshot is not what its manifest or its signers say
+    ├── PlanRefused                   a fork plan that this node must not carry out
     ├── InvalidTransaction            refused at admission, invalid in a block
     │   ├── MalformedTransaction
     │   ├── UnsupportedTransactionType
@@ -32,6 +40,7 @@
     │   ├── ReplacementUnderpriced
     │   ├── MempoolFull
     │   ├── ContractCreation
+    │   ├── NotSequencing             this node makes no blocks
     │   └── ReservedSender
     ├── InvalidBlock                  a block that this node would not have built
     │   ├── HeaderMismatch
@@ -108,6 +117,10 @@ class StaleDatabase(OperatorError):
     """The database ends before the head that its side file remembers: it lost blocks."""
 
 
+class CorruptSignGuard(OperatorError):
+    """The file that keeps a validator from signing twice is damaged, or of another chain or key."""
+
+
 class NodeUnreachable(OperatorError):
     """No node answers at the URL."""
 
@@ -151,6 +164,108 @@ class MissingState(PerpnodeError):
 
     def __str__(self) -> str:
         return f"missing trie node {self.root.hex()} (path ) state is not available"
+
+
+@dataclass(eq=False)
+class InvalidSnapshot(PerpnodeError):
+    """A file of a snapshot is not what its manifest, its root or its signers say."""
+
+    file: str
+    field: str
+    value: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        return (
+            f"snapshot {self.file}, {self.field}: was {_show(self.value)}, "
+            f"expected {_show(self.expected)}"
+        )
+
+
+@dataclass(eq=False)
+class PlanRefused(PerpnodeError):
+    """A fork plan, or what it rests on, fails a check: nothing was written."""
+
+    field: str
+    value: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        return (
+            f"fork plan refused, {self.field}: was {_show(self.value)}, "
+            f"expected {_show(self.expected)}"
+        )
+
+
+# --- signatures of nodes ---------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class InvalidCertificate(PerpnodeError):
+    """A certificate that does not prove its block; says what is wrong with it."""
+
+    height: int
+    field: str
+    value: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        return (
+            f"certificate of block {self.height}, {self.field}: was {_show(self.value)}, "
+            f"expected {_show(self.expected)}"
+        )
+
+
+@dataclass(eq=False)
+class InvalidAttestation(PerpnodeError):
+    """An attestation that counts toward nothing."""
+
+    height: int
+    validator: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"attestation of block {self.height} by validator {self.validator}: {self.reason}"
+
+
+@dataclass(eq=False)
+class InvalidDispute(PerpnodeError):
+    """Evidence whose signatures do not hold."""
+
+    height: int
+    validator: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"dispute of block {self.height} by validator {self.validator}: {self.reason}"
+
+
+@dataclass(eq=False)
+class SigningRefused(PerpnodeError):
+    """A validator signed another block of this height, or a later one."""
+
+    position: str
+    """(fork_id, dev_epoch, height) of the block to sign."""
+    block_hash: Hash32
+    last: str
+    """The last signed position."""
+    last_hash: Hash32
+
+    def __str__(self) -> str:
+        return (
+            f"no signature for block {_show(self.block_hash)} at {self.position}: "
+            f"signed {_show(self.last_hash)} at {self.last}"
+        )
+
+
+@dataclass(eq=False)
+class FaultRefused(PerpnodeError):
+    """A fault on purpose that can't be done; says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 # --- transactions: the texts are geth's, because libraries parse them ----------------------------
@@ -337,6 +452,14 @@ class ContractCreation(InvalidTransaction):
 
     def __str__(self) -> str:
         return "contract creation is not supported"
+
+
+@dataclass(eq=False)
+class NotSequencing(InvalidTransaction):
+    """A node that makes no blocks takes no transactions."""
+
+    def __str__(self) -> str:
+        return "this node follows the chain and makes no blocks: send transactions to the sequencer"
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import structlog
+import uvloop
 
 from node.chain.blockchain import Blockchain
 from node.chain.genesis import read_genesis
@@ -44,6 +45,7 @@ def open_blockchain(genesis_path: Path, data_dir: Path) -> tuple[Blockchain, Lev
 def run_sequencer(config: NodeConfig) -> None:
     """Run a sequencer until SIGINT or SIGTERM; raises OperatorError kinds at the start."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     blockchain, database = open_blockchain(config.genesis_path, config.data_dir)
     try:
         mempool = Mempool(blockchain)
@@ -56,7 +58,8 @@ def run_sequencer(config: NodeConfig) -> None:
         )
         core = Core(blockchain, mempool, sequencer)
         try:
-            asyncio.run(_serve(config, core, sequencer))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(config, core, sequencer))
         finally:
             sequencer.stop()
             core.close()

@@ -157,3 +157,22 @@ def bloom_row(height: Height) -> bytes:
 def transaction_row(tx_hash: Hash32) -> bytes:
     """Return the row that tells a transaction's block hash and index."""
     return b"t" + tx_hash
+
+
+def header_row(block_hash: Hash32) -> bytes:
+    """Return the row of a header whose block is not kept: it came with a restored snapshot."""
+    return b"a" + block_hash
+
+
+def orphan_row(fork_id: int, height: Height) -> bytes:
+    """Return the row that names the block of a height on the branch that a fork left."""
+    return b"o" + fork_id.to_bytes(4, "big") + height.to_bytes(8, "big")
+
+
+def orphaned_transaction_row(tx_hash: Hash32) -> bytes:
+    """Return the row that tells where a transaction was before its branch was left."""
+    return b"u" + tx_hash
+
+
+FORK_ROW = b"mfork"
+"""The fork plan that is being carried out; absent when none is (RECOVERY, the durable marker)."""

@@ -12,6 +12,7 @@ from node.errors import MarketNotFound
 from node.perp.account import Leg, Position, market_address, process_entry
 from node.perp.events import FundingAccrued, FundingRateSet, FundingSettled
 from node.perp.ledger import Ledger
+from node.perp.oracle import get_oracle
 from node.perp.order import Order
 from node.perp.parameters import MarketParams
 from node.perp.status import Mode, get_mode
@@ -196,7 +197,7 @@ def reset_funding(ledger: Ledger, market: MarketId) -> None:
 def _process_index(ledger: Ledger, market: MarketId) -> None:
     elapsed = compute_elapsed(ledger, market)
     funding = get_funding(ledger, market)
-    oracle = _get_oracle_price(ledger, market)
+    oracle = get_oracle(ledger, market).price
     step = compute_index_step(funding.rate_ppb, oracle, elapsed, ledger.market_params(market))
     if step != 0:
         index = FundingIndex(funding.index + step)
@@ -226,7 +227,7 @@ def process_premium_sample(ledger: Ledger) -> None:
     """Sample every OPEN market's premium from the orders that stood before this block (F1)."""
     for market in ledger.market_ids:
         elapsed = compute_elapsed(ledger, market)
-        oracle = _get_oracle_price(ledger, market)
+        oracle = get_oracle(ledger, market).price
         if elapsed == 0 or oracle == 0:
             continue
         book = ledger.book(market)
@@ -290,10 +291,3 @@ def _compute_impact(orders: Iterable[Order], height: Height, params: MarketParam
         lots += size
         rest -= value
     return _Impact(Ticks(0), 1)
-
-
-def _get_oracle_price(ledger: Ledger, market: MarketId) -> Ticks:
-    oracle = ledger.oracles.get(market)
-    if oracle is None:
-        raise MarketNotFound(market)
-    return oracle.price

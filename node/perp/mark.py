@@ -1,7 +1,7 @@
 """The price at which positions are valued, computed once a block before anything trades."""
 
-from node.errors import MarketNotFound
 from node.perp.ledger import Ledger
+from node.perp.oracle import get_oracle
 from node.units import MarketId, Ticks
 
 
@@ -10,7 +10,4 @@ def get_mark(ledger: Ledger, market: MarketId) -> Ticks:
 
     Raise MarketNotFound if there is no such market.
     """
-    oracle = ledger.oracles.get(market)
-    if oracle is None:
-        raise MarketNotFound(market)
-    return oracle.price
+    return get_oracle(ledger, market).price

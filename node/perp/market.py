@@ -11,3 +11,8 @@ class Market(NamedTuple):
     next_order_id: OrderId
     open_interest: Lots
     """Σ of all long sizes = Σ of all short sizes (I2)."""
+
+
+def initial_market() -> Market:
+    """Return a new market's counters: orders count from 1, nothing is open."""
+    return Market(next_order_id=OrderId(1), open_interest=Lots(0))

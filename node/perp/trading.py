@@ -75,7 +75,7 @@ class Match(NamedTuple):
     """Σ of the fills, signed."""
     fills: tuple[Fill, ...]
     removals: int
-    """Makers that were cancelled instead of filled (O8)."""
+    """Makers that left the book, filled whole or cancelled (O8)."""
     stop: CancelReason | None
     """Why it ended before the size or the crossing orders did; None if it did not."""
     refusal: Refusal | None
@@ -240,8 +240,9 @@ def process_reduce_only_ioc(
 def _process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Match:
     """Meet the book by price and time, at the makers' prices, up to `bound` (O2).
 
-    A maker of the taker's own is cancelled, and one that fails its test too (G4); each counts
-    toward the taker's maximum of removals (O8). A taker that fails its test stops.
+    A maker of the taker's own is cancelled, and one that fails its test too (G4). Every maker that
+    leaves the book, filled whole or cancelled, counts toward the taker's maximum (O8): its gas is
+    fixed, so its work is bounded. A taker that fails its test stops.
     """
     market, settlement = taker.market, taker.settlement
     book = ledger.book(market)
@@ -249,6 +250,8 @@ def _process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Ma
     removals = 0
     rest = size
     while rest and (maker := _find_crossing(book, rest, bound)) is not None:
+        if removals == ledger.params.maker_removals_max:
+            return Match(Lots(size - rest), tuple(fills), removals, CancelReason.MAKER_LIMIT, None)
         if maker.owner == taker.owner:
             reason = CancelReason.SELF_TRADE
         else:
@@ -267,13 +270,12 @@ def _process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Ma
                 settlement.process_filled(ledger, taker.owner, market)
                 fills.append(fill)
                 rest = Lots(rest - amount)
+                removals += amount == -maker.size
                 continue
             if refusal.account == taker.owner:
                 return Match(
                     Lots(size - rest), tuple(fills), removals, CancelReason.MARGIN, refusal
                 )
-        if removals == ledger.params.maker_removals_max:
-            return Match(Lots(size - rest), tuple(fills), removals, CancelReason.MAKER_LIMIT, None)
         process_removal(ledger, market, maker, reason)
         removals += 1
     return Match(Lots(size - rest), tuple(fills), removals, None, None)

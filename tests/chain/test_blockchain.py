@@ -1,6 +1,7 @@
 """Blocks made, imported, reopened and refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_altered_header_field_is_named(people: tuple[Person, Person], field: str
     genesis = make_genesis(people)
     block = Chain(genesis).seal()
     value = getattr(block.header, field)
-    wrong = bytes(32) if isinstance(value, bytes) else value + 1
+    wrong: Any = bytes(32) if isinstance(value, bytes) else value + 1
     lie = block._replace(header=block.header._replace(**{field: wrong}))
 
     with pytest.raises(InvalidBlock, match=field):

@@ -215,7 +215,10 @@ def test_account_named_twice_is_refused() -> None:
         (b"\xff\xfe", "is no UTF-8 at byte 0"),
         (b"\xef\xbb\xbf{}", "is no JSON"),
         (b'{"format": ' + b"9" * 5000 + b"}", "a number too long"),
-        (b"[" * 100_000, "lists too deep"),
+        (b"[" * 1_000_000, "nests more than 16 deep"),
+        (b'{"a":' * 1_000_000, "nests more than 16 deep"),
+        (b'{"a": "' + b"[" * 100 + b'"}', 'has the unknown field "a"'),
+        (b'{"' + b"[" * 100, "is no JSON"),
     ],
 )
 def test_what_is_no_document_is_refused_in_one_line(data: bytes, words: str) -> None:

@@ -1,5 +1,7 @@
 """Admission and choice."""
 
+from typing import Any
+
 import pytest
 
 from node.chain.system_transaction import build_system_transaction
@@ -113,7 +115,7 @@ def test_replacement_takes_ten_percent_more_in_both_fees(mempool: Mempool, sende
     ],
 )
 def test_refusals_are_typed(
-    mempool: Mempool, sender: Person, changes: dict[str, int], error: type[InvalidTransaction]
+    mempool: Mempool, sender: Person, changes: dict[str, Any], error: type[InvalidTransaction]
 ) -> None:
     with pytest.raises(error):
         mempool.add(sender.send(FEES, **changes))

@@ -1,11 +1,12 @@
 """The data directory: made once, opened again, emptied only when it is one."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from node.chain.genesis import read_genesis
-from node.devnet.directory import clear_directory, open_directory
+from node.devnet.directory import clear_directory, lock_directory, open_directory
 from node.devnet.template import TEMPLATE, Wishes
 from node.errors import DatabaseInUse, GenesisError, OperatorError
 from node.state.kv import LevelDb
@@ -133,3 +134,15 @@ def test_fresh_refuses_a_database_in_use(tmp_path: Path) -> None:
         owner.close()
 
     assert (path / "HEAD").exists()
+
+
+def test_second_devnet_is_told_who_is_in_the_directory(tmp_path: Path) -> None:
+    with (
+        lock_directory(tmp_path),
+        pytest.raises(DatabaseInUse, match=f"in use by the devnet of process {os.getpid()}: stop"),
+        lock_directory(tmp_path),
+    ):
+        pytest.fail("both hold the lock")
+
+    with lock_directory(tmp_path):  # whoever ended has left it free
+        assert (tmp_path / "devnet.lock").read_text() == f"{os.getpid()}\n"

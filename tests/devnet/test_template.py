@@ -144,3 +144,10 @@ def test_the_same_template_agrees(template: Genesis) -> None:
     people = recover_people(template, NOTHING._replace(template=TEMPLATE), where=WHERE)
 
     assert people == find_people(template)
+
+
+def test_no_dev_makes_a_chain_without_development_helpers(template: Genesis) -> None:
+    genesis, _ = make_genesis(template, NOTHING._replace(dev=False))
+
+    assert not genesis.dev
+    assert recover_people(genesis, NOTHING._replace(dev=False), where=WHERE).accounts

@@ -23,6 +23,7 @@ from node.perp.funding import (
     reset_funding,
     settle_funding,
 )
+from node.perp.market import Market, initial_market
 from node.perp.order import Order
 from node.perp.status import Mode
 from node.perp.sweep import check_all
@@ -258,6 +259,7 @@ def test_one_step_however_many_multiples_passed_f2() -> None:
 
 
 def test_first_rate_is_interest_within_the_cap_f2() -> None:
+    assert initial_market() == Market(OrderId(1), open_interest=Lots(0))
     assert initial_funding(make_market_params()).rate_ppb == 100_000
     assert compute_base_rate(make_market_params(funding_clamp_factor_ppm=1)) == 50
 

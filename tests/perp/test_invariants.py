@@ -185,6 +185,28 @@ def test_busy_block_stands() -> None:
     assert size_of(after, LONG) == 12
 
 
+def test_block_that_absorbs_a_debt_stands_l6() -> None:
+    ledger = make_ledger(price=1_000)
+    deposit(ledger, VAULT, 100)
+    deposit(ledger, IDLE, -300)
+    before = run_block(ledger, reports={MARKET: (1_000, 1_000)}, actions=[])
+
+    assert balance_of(ledger, IDLE) == 0
+    check(before, ledger)
+    check_all(ledger)
+
+
+def test_oracle_of_a_halted_market_must_stand_still_i7() -> None:
+    ledger = make_ledger(price=1_000)
+    set_mode(ledger, Mode.HALTED)
+    before = run_block(ledger, reports={}, actions=[])
+    check(before, ledger)
+    set_price(ledger, 1_001)
+
+    with pytest.raises(InvariantViolation, match=r"I7.*oracle"):
+        check(before, ledger)
+
+
 # --- broken blocks --------------------------------------------------------------------------------
 
 

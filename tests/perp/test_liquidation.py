@@ -24,7 +24,7 @@ from node.perp.margin import compute_risk
 from node.perp.order import CancelReason
 from node.perp.status import Mode
 from node.perp.sweep import check_all
-from node.perp.trading import process_order
+from node.perp.trading import process_cancel_all, process_order
 from node.units import Address, Lots, MarketId, Quote, RatePpm, Ticks
 from tests.helpers.ledger import (
     MARKET,
@@ -37,6 +37,7 @@ from tests.helpers.ledger import (
     make_trader,
     next_block,
     order,
+    set_chain_mode,
     set_mode,
     set_price,
     size_of,
@@ -450,20 +451,45 @@ def test_orders_that_are_not_reduce_only_are_cancelled_first_l2() -> None:
     check_all(ledger)
 
 
-def test_maker_that_became_liquidatable_is_judged_anew_l1() -> None:
-    # SECOND, nearly as badly off, is short and buys from LONG's liquidation: it has shrunk to 50
-    # lots when its own turn comes, for its smaller position.
+def test_orders_in_a_halted_market_stay_l2() -> None:
     ledger = long_ledger(mark=1_000)
-    make_trader(ledger, 4, 10_000)
-    process_order(ledger, MAKER, order(100, 1_000))
-    process_order(ledger, SECOND, order(-100, 1_000))
-    process_order(ledger, SECOND, order(50, 935, reduce_only=True))
+    second = make_market(ledger, price=1_000)
+    deposit(ledger, LONG, 1_000)
+    process_order(ledger, LONG, order(1, 500, market=second))
+    deposit(ledger, LONG, -1_000)
+    set_mode(ledger, Mode.HALTED, market=second)
     set_price(ledger, 940)
+    process_order(ledger, MAKER, order(100, 940))
 
     process_liquidations(ledger)
 
-    assert size_of(ledger, SECOND) == -50
-    assert size_of(ledger, LONG) == 50
+    assert size_of(ledger, LONG) == 0
+    assert len(ledger.book(second).orders_of(LONG)) == 1
+
+
+@pytest.mark.parametrize("is_maker", [True, False])
+def test_maker_that_a_step_healed_is_not_liquidated_l1(is_maker: bool) -> None:
+    # SECOND is short 100 lots at 940, won 6,000, and long 200 lots of another market at 900, lost
+    # 20,000: equity 12,500 against MM 4,700 + 9,000; LONG's 4,000 against 4,700 comes first.
+    # Buying back 50 lots at 935 from LONG makes it 12,750 against 11,350.
+    ledger = long_ledger(mark=1_000)
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 4, 10**12)
+    process_order(ledger, COUNTER, order(100, 1_000))
+    process_order(ledger, SECOND, order(-100, 1_000))
+    trade(ledger, SECOND, 200, 1_000, second)
+    deposit(ledger, SECOND, 26_500 - 10**12)
+    process_order(ledger, SECOND, order(50, 935, reduce_only=True))
+    set_price(ledger, 940)
+    set_price(ledger, 900, market=second)
+    process_order(ledger, MAKER, order(200, 895, market=second))
+    if not is_maker:
+        process_cancel_all(ledger, SECOND, MARKET)
+
+    process_liquidations(ledger)
+
+    assert size_of(ledger, SECOND, second) == (200 if is_maker else 0)
+    assert size_of(ledger, LONG) == (50 if is_maker else 100)
     check_all(ledger)
 
 
@@ -522,6 +548,16 @@ def test_system_accounts_are_not_absorbed_l6() -> None:
 
     assert ledger.events == []
     assert balance_of(ledger, DEFICIT) == -50
+
+
+def test_nothing_is_absorbed_while_the_chain_is_halted_l6() -> None:
+    ledger = make_ledger()
+    deposit(ledger, LONG, -300)
+    set_chain_mode(ledger, Mode.HALTED)
+
+    process_negative_balances(ledger)
+
+    assert balance_of(ledger, LONG) == -300
 
 
 def test_vault_income_repays_the_deficit_first_l6() -> None:

@@ -809,17 +809,30 @@ def test_taker_removes_no_more_makers_than_its_maximum_o8() -> None:
     assert resting(ledger, TAKER) == [(3, -1, 100)]
 
 
-def test_fills_are_no_removals_o8() -> None:
+def test_makers_filled_whole_count_too_o8() -> None:
     ledger = rich()
     ledger.params = ledger.params._replace(maker_removals_max=2)
-    process_order(ledger, TAKER, order(-1, 99))
-    for _ in range(4):
+    for _ in range(3):
         process_order(ledger, MAKER, order(-1, 100))
-    process_order(ledger, TAKER, order(-1, 101))
 
+    process_order(ledger, TAKER, order(3, 101))
+
+    assert [size for _, size, _ in fills_of(ledger)] == [1, 1]
+    assert cancels_of(ledger) == [(4, 1, CancelReason.MAKER_LIMIT)]
+
+
+def test_maker_filled_in_part_does_not_count_o8() -> None:
+    ledger = rich()
+    ledger.params = ledger.params._replace(maker_removals_max=2)
+    process_order(ledger, MAKER, order(-1, 100))
+    process_order(ledger, MAKER, order(-1, 100))
+    process_order(ledger, MAKER, order(-9, 100))
+
+    process_order(ledger, TAKER, order(2, 101))
     process_order(ledger, TAKER, order(4, 101))
 
-    assert [size for _, size, _ in fills_of(ledger)] == [1, 1, 1, 1]
+    assert [size for _, size, _ in fills_of(ledger)] == [1, 1, 4]
+    assert cancels_of(ledger) == []
 
 
 # --- immediate orders that are no requests --------------------------------------------------------
