@@ -131,6 +131,12 @@ class Blockchain:
         validate_result(block, executed.block)
         self.commit(executed)
 
+    def switch_head(self, block: Block) -> None:
+        """Make a block of another branch the head, whose rows say already that it is (a fork)."""
+        self.head = self._open_head(block)
+        for listener in self._listeners:
+            listener(self.head)
+
     # --- reading ---------------------------------------------------------------------------------
 
     def block_at(self, height: Height) -> Block | None:

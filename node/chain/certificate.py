@@ -17,7 +17,7 @@ from node.units import Hash32, Height
 class IndexedSignature(NamedTuple):
     """A validator's ATTEST signature over a block."""
 
-    index: int
+    validator: int
     """The validator's place in the set."""
     signature: bytes
 
@@ -28,7 +28,7 @@ class Certificate(NamedTuple):
     height: Height
     block_hash: Hash32
     signatures: tuple[IndexedSignature, ...]
-    """Ascending by index."""
+    """Ascending by validator."""
 
 
 def encode_certificate(certificate: Certificate) -> bytes:
