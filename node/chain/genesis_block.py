@@ -6,13 +6,13 @@ from node.chain.ledger import Derived, Moment, Native, StateLedger
 from node.governance.council import Council
 from node.perp.account import BRIDGE, EXCHANGE, VAULT, Leg, process_entry
 from node.perp.funding import initial_funding
-from node.perp.market import Market
+from node.perp.market import initial_market
 from node.perp.modes import initial_chain_status, initial_market_status
 from node.perp.oracle import initial_oracle
 from node.state.store import StateReader
 from node.system.contracts import CONTRACTS
 from node.system.token import TokenBalance, TokenSupply
-from node.units import Height, Lots, OrderId, Quote, Wei
+from node.units import Height, Quote, Wei
 
 
 def build_genesis_ledger(genesis: Genesis, empty: StateReader) -> StateLedger:
@@ -29,7 +29,7 @@ def build_genesis_ledger(genesis: Genesis, empty: StateReader) -> StateLedger:
         ledger.set_native(contract.address, Native(0, Wei(0), contract.code_hash))
     for market in genesis.markets:
         ledger.set_market_params(market.id, market.params)
-        ledger.markets.set(market.id, Market(next_order_id=OrderId(1), open_interest=Lots(0)))
+        ledger.markets.set(market.id, initial_market())
         ledger.statuses.set(market.id, initial_market_status(genesis.time_ms))
         ledger.oracles.set(market.id, initial_oracle())
         ledger.fundings.set(market.id, initial_funding(market.params))

@@ -49,14 +49,19 @@ class BlockStore:
     """Save and load blocks, receipts and the canonical index."""
 
     def __init__(self, kv: KeyValue, head_file: Path | None) -> None:
-        self.kv = kv
+        self._kv = kv
         self._head_file = head_file
         self._blocks: OrderedDict[Hash32, Block] = OrderedDict()
         self._receipts: OrderedDict[Hash32, Sequence[Receipt]] = OrderedDict()
 
+    @property
+    def kv(self) -> KeyValue:
+        """The database, for what is written beside blocks: branches, restored snapshots."""
+        return self._kv
+
     def check_ownership(self, document_hash: Hash32) -> None:
         """Refuse a database of another genesis document or a newer format, before any write."""
-        stored_format = self.kv.get(keys.FORMAT_ROW)
+        stored_format = self._kv.get(keys.FORMAT_ROW)
         if stored_format is None:
             return
         if int(stored_format) > DATABASE_FORMAT:
@@ -64,7 +69,7 @@ class BlockStore:
                 f"the database has format {int(stored_format)}, this perpnode reads up to "
                 f"{DATABASE_FORMAT}: use the newer perpnode that wrote it, or another --data-dir"
             )
-        stored_genesis = self.kv.get(keys.GENESIS_ROW)
+        stored_genesis = self._kv.get(keys.GENESIS_ROW)
         if stored_genesis != document_hash:
             raise ForeignDatabase(
                 f"the database belongs to genesis 0x{(stored_genesis or b'').hex()}, not to "
@@ -73,14 +78,14 @@ class BlockStore:
 
     def load_head(self) -> Block | None:
         """Return the head, None in an empty database; StaleDatabase if it lost blocks."""
-        head_hash = self.kv.get(keys.HEAD_ROW)
+        head_hash = self._kv.get(keys.HEAD_ROW)
         head = None if head_hash is None else self.load_block(Hash32(head_hash))
         height = -1 if head is None else head.header.number
         remembered = self._load_head_file()
         if remembered is not None:
             seen_height, seen_hash = remembered
-            is_head_or_below = seen_height <= height and self.load_canonical(seen_height) == seen_hash
-            if not is_head_or_below and not self._is_orphan(head, seen_height, seen_hash):
+            is_here = seen_height <= height and self.load_canonical(seen_height) == seen_hash
+            if not is_here and not self._is_orphan(head, seen_height, seen_hash):
                 raise StaleDatabase(
                     f"the database ends at block {height}, but block {seen_height} "
                     f"0x{seen_hash.hex()} was sealed here ({self._head_file}): the disk lost "
@@ -104,7 +109,7 @@ class BlockStore:
             puts.append((keys.FORMAT_ROW, b"%d" % DATABASE_FORMAT))
             puts.append((keys.GENESIS_ROW, block.header.parent_hash))
         crash_point("block: before the batch")
-        self.kv.write(puts, state.deletes)
+        self._kv.write(puts, state.deletes)
         crash_point("block: after the batch")
         self._save_head_file(height, block_hash)
         _remember(self._blocks, block_hash, block)
@@ -114,7 +119,7 @@ class BlockStore:
         """Return a block on whatever branch."""
         block = self._blocks.get(block_hash)
         if block is None:
-            data = self.kv.get(keys.block_row(block_hash))
+            data = self._kv.get(keys.block_row(block_hash))
             if data is None:
                 return None
             block = decode_block(data)
@@ -123,7 +128,7 @@ class BlockStore:
 
     def load_header(self, block_hash: Hash32) -> tuple[Header, Extension] | None:
         """Return header and extension, also of a block before a restored snapshot."""
-        data = self.kv.get(keys.header_row(block_hash))
+        data = self._kv.get(keys.header_row(block_hash))
         if data is not None:
             split = 4 + int.from_bytes(data[:4], "big")
             return decode_header(data[4:split]), decode_extension(data[split:])
@@ -134,7 +139,7 @@ class BlockStore:
         """Return a block's receipts."""
         receipts = self._receipts.get(block_hash)
         if receipts is None:
-            data = self.kv.get(keys.receipts_row(block_hash))
+            data = self._kv.get(keys.receipts_row(block_hash))
             if data is None:
                 return None
             receipts = decode_receipts(data)
@@ -143,12 +148,12 @@ class BlockStore:
 
     def load_canonical(self, height: Height) -> Hash32 | None:
         """Return the hash of the canonical block of a height."""
-        found = self.kv.get(keys.canonical_row(height))
+        found = self._kv.get(keys.canonical_row(height))
         return None if found is None else Hash32(found)
 
     def load_place(self, tx_hash: Hash32) -> Place | None:
         """Return where a transaction is."""
-        found = self.kv.get(keys.transaction_row(tx_hash))
+        found = self._kv.get(keys.transaction_row(tx_hash))
         return (
             None if found is None else Place(Hash32(found[:32]), int.from_bytes(found[32:], "big"))
         )
@@ -156,7 +161,7 @@ class BlockStore:
     def blooms(self, first: Height, last: Height) -> Iterator[tuple[Height, bytes]]:
         """Yield height and bloom of canonical blocks with logs, ascending."""
         for height in range(first, last + 1):
-            bloom = self.kv.get(keys.bloom_row(Height(height)))
+            bloom = self._kv.get(keys.bloom_row(Height(height)))
             if bloom is not None:
                 yield Height(height), bloom
 
@@ -167,7 +172,7 @@ class BlockStore:
     def _is_orphan(self, head: Block | None, height: Height, block_hash: Hash32) -> bool:
         """Tell whether a fork left this block: the side file is written after the head flips."""
         forks = range(0 if head is None else head.extension.fork_id)
-        return any(self.kv.get(keys.orphan_row(fork, height)) == block_hash for fork in forks)
+        return any(self._kv.get(keys.orphan_row(fork, height)) == block_hash for fork in forks)
 
     def _load_head_file(self) -> tuple[Height, Hash32] | None:
         if self._head_file is None or not self._head_file.exists():

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from node.crypto import keccak256
 from node.errors import InvalidSnapshot
+from node.governance.council import Council
+from node.governance.validators import Validator, ValidatorSet
 from node.snapshot.chunks import CHUNK_MAX
 from node.state.ordered import ordered_root
 from node.units import Address, Hash32, Height, TimeMs
@@ -31,13 +33,6 @@ class ChunkInfo(NamedTuple):
 
     sha256: Hash32
     size: int
-
-
-class Power(NamedTuple):
-    """A validator of the set at the snapshot."""
-
-    public_key: bytes
-    power: int
 
 
 class Manifest(NamedTuple):
@@ -63,11 +58,10 @@ class Manifest(NamedTuple):
     chunks: tuple[ChunkInfo, ...]
     headers_hash: Hash32
     """keccak256 over the hashes of the last 256 headers, oldest first."""
-    sequencer: bytes
-    """The sequencer's public key; empty if none is named."""
-    validators: tuple[Power, ...]
-    council: tuple[Address, ...]
-    threshold: int
+    validators: ValidatorSet
+    """As the snapshot's state has it: who signs the snapshot."""
+    council: Council
+    """As the snapshot's state has it: who may fork to it."""
     effects_head: Hash32
 
     @property
@@ -109,14 +103,14 @@ def encode_manifest(manifest: Manifest) -> bytes:
             ],
             "chunks_root": to_hex(compute_chunks_root(manifest)),
             "headers_hash": to_hex(manifest.headers_hash),
-            "sequencer": to_hex(manifest.sequencer),
+            "sequencer": to_hex(manifest.validators.sequencer),
             "validators": [
                 {"public_key": to_hex(each.public_key), "power": each.power}
-                for each in manifest.validators
+                for each in manifest.validators.members
             ],
             "council": {
-                "members": [to_hex(member) for member in manifest.council],
-                "threshold": manifest.threshold,
+                "members": [to_hex(member) for member in manifest.council.members],
+                "threshold": manifest.council.threshold,
             },
             "effects_head": to_hex(manifest.effects_head),
         }
@@ -153,31 +147,35 @@ def _manifest_of(document: Any) -> Manifest:
     if document["format"] != FORMAT:
         raise ValueError(f"format {document['format']!r}")
     return Manifest(
-        chain_id=_integer(document["chain_id"]),
-        genesis_hash=_hash(document["genesis_hash"]),
-        fork_id=_integer(document["fork_id"]),
-        dev_epoch=_integer(document["dev_epoch"]),
-        height=Height(_integer(document["height"])),
-        block_hash=_hash(document["block_hash"]),
-        parent_hash=_hash(document["parent_hash"]),
-        time_ms=TimeMs(_integer(document["time_ms"])),
-        state_root=_hash(document["state_root"]),
-        accounts=_integer(document["accounts"]),
-        records=_integer(document["records"]),
-        size=_integer(document["size"]),
-        history_chunks=_integer(document["history_chunks"]),
+        chain_id=to_integer(document["chain_id"]),
+        genesis_hash=to_hash(document["genesis_hash"]),
+        fork_id=to_integer(document["fork_id"]),
+        dev_epoch=to_integer(document["dev_epoch"]),
+        height=Height(to_integer(document["height"])),
+        block_hash=to_hash(document["block_hash"]),
+        parent_hash=to_hash(document["parent_hash"]),
+        time_ms=TimeMs(to_integer(document["time_ms"])),
+        state_root=to_hash(document["state_root"]),
+        accounts=to_integer(document["accounts"]),
+        records=to_integer(document["records"]),
+        size=to_integer(document["size"]),
+        history_chunks=to_integer(document["history_chunks"]),
         chunks=tuple(
-            ChunkInfo(_hash(each["sha256"]), _integer(each["size"])) for each in document["chunks"]
+            ChunkInfo(to_hash(each["sha256"]), to_integer(each["size"])) for each in document["chunks"]
         ),
-        headers_hash=_hash(document["headers_hash"]),
-        sequencer=from_hex(document["sequencer"]),
-        validators=tuple(
-            Power(from_hex(each["public_key"], 32), _integer(each["power"]))
-            for each in document["validators"]
+        headers_hash=to_hash(document["headers_hash"]),
+        validators=ValidatorSet(
+            from_hex(document["sequencer"]),
+            tuple(
+                Validator(from_hex(each["public_key"], 32), to_integer(each["power"]))
+                for each in document["validators"]
+            ),
         ),
-        council=tuple(Address(from_hex(each, 20)) for each in document["council"]["members"]),
-        threshold=_integer(document["council"]["threshold"]),
-        effects_head=_hash(document["effects_head"]),
+        council=Council(
+            tuple(Address(from_hex(each, 20)) for each in document["council"]["members"]),
+            to_integer(document["council"]["threshold"]),
+        ),
+        effects_head=to_hash(document["effects_head"]),
     )
 
 
@@ -204,11 +202,11 @@ def from_hex(text: Any, size: int | None = None) -> bytes:
     return data
 
 
-def _integer(value: Any) -> int:
+def to_integer(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"{value!r} is no integer from 0 to 2^63 - 1")
     return value
 
 
-def _hash(value: Any) -> Hash32:
+def to_hash(value: Any) -> Hash32:
     return Hash32(from_hex(value, 32))
