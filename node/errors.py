@@ -19,6 +19,7 @@
     ├── InvalidCertificate            no quorum signed this block
     ├── InvalidAttestation            a signature that does not count toward a certificate
     ├── InvalidDispute                evidence whose signatures do not hold
+    ├── PeerRefused                   what another node is cut off for
     ├── SigningRefused                the guard signs no second block at one height
     ├── FaultRefused                  a fault on purpose that can't be done
     ├── InvalidSnapshot               a file of a snapshot is not what its manifest or its signers say
@@ -44,6 +45,7 @@
     │   └── ReservedSender
     ├── InvalidBlock                  a block that this node would not have built
     │   ├── HeaderMismatch
+    │   │   └── StateMismatch         of all fields only the state root
     │   ├── BodyMismatch
     │   ├── TransitionMismatch
     │   └── InvariantViolation
@@ -54,13 +56,17 @@ An exception carries its values as fields. Our own mistakes are not here: they t
 """
 
 from dataclasses import dataclass, fields
+from enum import Enum
 from typing import Any
 
 from node.units import Address, Hash32, Lots, MarketId, OrderId, Quote, Ticks, TimeMs
 
 
-def _show(value: object) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+def show(value: object) -> str:
+    """Return a value as texts of errors and disputes have it: hex, a code's name, or as it is."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return value.name if isinstance(value, Enum) else str(value)
 
 
 @dataclass(eq=False)
@@ -68,7 +74,7 @@ class PerpnodeError(Exception):
     """The root of the tree."""
 
     def __str__(self) -> str:
-        values = ", ".join(f"{f.name}={_show(getattr(self, f.name))}" for f in fields(self))
+        values = ", ".join(f"{f.name}={show(getattr(self, f.name))}" for f in fields(self))
         return f"{type(self).__name__}({values})"
 
 
@@ -177,8 +183,8 @@ class InvalidSnapshot(PerpnodeError):
 
     def __str__(self) -> str:
         return (
-            f"snapshot {self.file}, {self.field}: was {_show(self.value)}, "
-            f"expected {_show(self.expected)}"
+            f"snapshot {self.file}, {self.field}: was {show(self.value)}, "
+            f"expected {show(self.expected)}"
         )
 
 
@@ -192,8 +198,8 @@ class PlanRefused(PerpnodeError):
 
     def __str__(self) -> str:
         return (
-            f"fork plan refused, {self.field}: was {_show(self.value)}, "
-            f"expected {_show(self.expected)}"
+            f"fork plan refused, {self.field}: was {show(self.value)}, "
+            f"expected {show(self.expected)}"
         )
 
 
@@ -211,8 +217,8 @@ class InvalidCertificate(PerpnodeError):
 
     def __str__(self) -> str:
         return (
-            f"certificate of block {self.height}, {self.field}: was {_show(self.value)}, "
-            f"expected {_show(self.expected)}"
+            f"certificate of block {self.height}, {self.field}: was {show(self.value)}, "
+            f"expected {show(self.expected)}"
         )
 
 
@@ -241,6 +247,16 @@ class InvalidDispute(PerpnodeError):
 
 
 @dataclass(eq=False)
+class PeerRefused(PerpnodeError):
+    """What another node showed, said or failed to do, for which its link is cut off."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
 class SigningRefused(PerpnodeError):
     """A validator signed another block of this height, or a later one."""
 
@@ -253,8 +269,8 @@ class SigningRefused(PerpnodeError):
 
     def __str__(self) -> str:
         return (
-            f"no signature for block {_show(self.block_hash)} at {self.position}: "
-            f"signed {_show(self.last_hash)} at {self.last}"
+            f"no signature for block {show(self.block_hash)} at {self.position}: "
+            f"signed {show(self.last_hash)} at {self.last}"
         )
 
 
@@ -486,8 +502,8 @@ class InvalidBlock(PerpnodeError):
 
     def __str__(self) -> str:
         return (
-            f"block {self.height}, {self.field}: was {_show(self.value)}, "
-            f"expected {_show(self.expected)}"
+            f"block {self.height}, {self.field}: was {show(self.value)}, "
+            f"expected {show(self.expected)}"
         )
 
 
@@ -495,12 +511,26 @@ class HeaderMismatch(InvalidBlock):
     """A header or extension field differs."""
 
 
+class StateMismatch(HeaderMismatch):
+    """Nothing but the state root differs."""
+
+
 class BodyMismatch(InvalidBlock):
     """The transactions, or their order, differ."""
 
 
+@dataclass(eq=False)
 class TransitionMismatch(InvalidBlock):
-    """A transition differs from the one recomputed."""
+    """A transition differs from the one recomputed; `field` names its subject, not its place."""
+
+    index: int
+    """Where in the list."""
+
+    def __str__(self) -> str:
+        return (
+            f"block {self.height}, transitions[{self.index}], {self.field}: "
+            f"was {show(self.value)}, expected {show(self.expected)}"
+        )
 
 
 @dataclass(eq=False)

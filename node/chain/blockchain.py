@@ -1,12 +1,16 @@
 """The chain: its head, how the next block is executed, and how it becomes the head.
 
 Everything here is driven from outside: the built-in sequencer calls `execute` and `commit`, a
-validator `import_block`; nothing below knows which (DESIGN section 6). A head is immutable: a reader
-in another thread keeps what it holds while the next block is made.
+validator `import_block`; nothing below knows which (DESIGN section 6).
+
+Threads: whoever makes, imports or alters blocks holds `write_lock`. A head is immutable: a reader
+in another thread keeps what it holds while the next block is made. Certificates come from any
+thread.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,7 +28,9 @@ from node.chain.block import (
     encode_receipt,
     header_hash,
 )
+from node.chain.certificate import Certificate, certificate_hash, verify_certificate
 from node.chain.crash import crash_point
+from node.chain.domains import Identity
 from node.chain.execution import Applied, BlockInput, apply_block
 from node.chain.genesis import Genesis, document_hash
 from node.chain.genesis_block import build_genesis_ledger
@@ -32,16 +38,32 @@ from node.chain.ledger import Derived, Moment, StateLedger
 from node.chain.store import BlockStore
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transaction import Transaction
-from node.chain.validation import validate_result, validate_successor
+from node.chain.validation import validate_body, validate_result, validate_successor
 from node.crypto import keccak256
+from node.errors import BodyMismatch, HeaderMismatch, InvalidCertificate, InvalidTransaction
+from node.governance.validators import ValidatorSet
 from node.perp.account import FEES
+from node.state.difference import RecordDifference, walk
 from node.state.kv import KeyValue
 from node.state.ordered import ordered_root
-from node.state.store import EMPTY_TRIE_ROOT, Commit, State, StateReader, StateStore
+from node.state.store import (
+    EMPTY_TRIE_ROOT,
+    AccountChange,
+    Changes,
+    Commit,
+    State,
+    StateReader,
+    StateStore,
+)
+from node.system.contracts import GOVERNANCE
 from node.system.logs import Log
 from node.units import Address, Hash32, Height, TimeMs
 
 ZERO_HASH = Hash32(bytes(32))
+
+UNCERTIFIED_HALVING = 4
+"""From so many uncertified blocks on, the next one has half the gas limit (DESIGN section 6)."""
+_SETS_CACHED = 64
 
 
 class Head(NamedTuple):
@@ -60,6 +82,8 @@ class Executed(NamedTuple):
     receipts: tuple[Receipt, ...]
     ledger: StateLedger
     commit: Commit
+    certificate: Certificate | None
+    """The one that the block names and its parent does not."""
 
 
 class FoundLog(NamedTuple):
@@ -81,6 +105,11 @@ class Blockchain:
         self.store = store
         self.states = StateStore(kv, keys.STATE_TABLES)
         self._listeners: list[Callable[[Head], None]] = []
+        self._validator_sets: dict[Hash32, ValidatorSet] = {}
+        self.write_lock = threading.RLock()
+        self._certificate_lock = threading.Lock()
+        self.before_apply: Callable[[StateLedger], None] | None = None
+        """Faults on purpose alter a block's ledger here; None but with --faults (DESIGN 9)."""
         store.check_ownership(document_hash(genesis))
         block = store.load_head()
         self.head = self._commit_genesis() if block is None else self._open_head(block)
@@ -88,6 +117,10 @@ class Blockchain:
         assert first is not None, "a chain has a block 0"
         self.genesis_hash = first.hash
         """Block 0's hash: it stands for the whole genesis document."""
+        self.finalized = first
+        """The newest block that a certified snapshot covers; genesis before the first."""
+        self.certificate = self._load_certificate()
+        """The newest certificate of this branch; None before the first."""
 
     def on_head(self, listener: Callable[[Head], None]) -> None:
         """Call `listener` in the committing thread with every new head."""
@@ -95,41 +128,226 @@ class Blockchain:
 
     # --- making blocks ---------------------------------------------------------------------------
 
-    def execute(self, transactions: Sequence[Transaction], time_ms: TimeMs) -> Executed:
+    def execute(
+        self,
+        transactions: Sequence[Transaction],
+        time_ms: TimeMs,
+        certificate: Certificate | None = None,
+    ) -> Executed:
         """Execute a successor of the head; nothing is written.
 
-        Raises InvalidBlock or InvalidTransaction if there can be no such block.
+        The block names `certificate` if it is higher than its parent's, else its parent's. Raises
+        InvalidBlock or InvalidTransaction if there can be no such block.
         """
         parent = self.head
+        extension = parent.block.extension._replace(time_ms=time_ms)
+        if certificate is not None and certificate.height > extension.certified_height:
+            extension = extension._replace(
+                certified_height=certificate.height,
+                last_certificate_hash=certificate_hash(certificate),
+            )
+        else:
+            certificate = None
         ledger = self._ledger(parent.state, parent.derived, parent.block, time_ms)
-        inputs = BlockInput(transactions, self.genesis.base_fee_wei, self.genesis.gas_limit)
+        if self.before_apply is not None:
+            self.before_apply(ledger)
+        gas_limit = self.compute_gas_limit(extension.certified_height)
+        inputs = BlockInput(transactions, self.genesis.base_fee_wei, gas_limit)
         applied = apply_block(ledger, inputs)
         commit = self.states.commit(parent.block.header.state_root, ledger.changes())
-        extension = parent.block.extension._replace(time_ms=time_ms)
         block = seal(applied, extension, parent.block.header, commit.root, inputs)
         crash_point("block: executed")
-        return Executed(block, applied.receipts, ledger, commit)
+        return Executed(block, applied.receipts, ledger, commit, certificate)
 
-    def commit(self, executed: Executed) -> None:
-        """Write an executed block and make it the head."""
+    def compute_gas_limit(self, certified_height: int) -> int:
+        """Return the gas limit of the head's successor that names such a certificate; floor.
+
+        With validators it halves from 4 uncertified blocks on: who lags can catch up.
+        """
+        height = self.head.block.header.number
+        is_lagging = height - certified_height >= UNCERTIFIED_HALVING
+        gas_limit = self.genesis.gas_limit
+        return gas_limit // 2 if is_lagging and self.next_validators().members else gas_limit
+
+    def commit(self, executed: Executed, *, signature: bytes = b"") -> None:
+        """Write an executed block, with its author's signature, and make it the head."""
         block = executed.block
         assert block.header.parent_hash == self.head.block.hash, "executed on another head"
-        self.store.save_block(block, executed.receipts, executed.commit)
+        self.store.save_block(
+            block,
+            executed.receipts,
+            executed.commit,
+            signature=signature,
+            certificate=executed.certificate,
+        )
+        if executed.certificate is not None:
+            self._raise_certificate(executed.certificate)
         state = self.states.flat(self._kv.snapshot())
         self.head = Head(block, executed.receipts, state, executed.ledger.derive(state))
         for listener in self._listeners:
             listener(self.head)
 
-    def import_block(self, block: Block) -> None:
+    def import_block(
+        self, block: Block, *, certificate: Certificate | None = None, signature: bytes = b""
+    ) -> None:
         """Re-execute somebody's block on the head and commit it if it is right.
 
-        Raises InvalidBlock with the first difference, or InvalidTransaction.
+        `certificate` is the one that the block names, needed where its parent names another.
+        Raises InvalidBlock with the first difference; nothing is written then.
+        """
+        with self.write_lock:
+            executed = self.recompute(block, certificate)
+            validate_result(block, executed.block)
+            self.commit(executed, signature=signature)
+
+    def recompute(self, block: Block, certificate: Certificate | None) -> Executed:
+        """Execute somebody's block on the head, whatever its results say; nothing is written.
+
+        Raises InvalidBlock if what it chose (parent, time, certificate, body) can't be.
         """
         validate_successor(block, self.head.block)
+        self._validate_certificate(block, certificate)
+        height, genesis = block.header.number, self.genesis
+        gas_limit = self.compute_gas_limit(block.extension.certified_height)
+        if block.header.gas_limit != gas_limit:
+            raise HeaderMismatch(height, "gas_limit", block.header.gas_limit, gas_limit)
+        validate_body(
+            block,
+            chain_id=genesis.chain_id,
+            base_fee=genesis.base_fee_wei,
+            gas_limit=genesis.gas_limit,
+        )
         people = [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT]
-        executed = self.execute(people, block.extension.time_ms)
-        validate_result(block, executed.block)
-        self.commit(executed)
+        try:
+            return self.execute(people, block.extension.time_ms, certificate)
+        except InvalidTransaction as refusal:
+            field = refusal.__notes__[-1]
+            raise BodyMismatch(height, field, "included", str(refusal)) from refusal
+
+    def refresh_head(self) -> None:
+        """Read the head's records anew from the flat table, whatever it holds by now."""
+        self.head = self._open_head(self.head.block)
+
+    # --- certificates ----------------------------------------------------------------------------
+
+    def add_certificate(self, certificate: Certificate) -> bool:
+        """Take a certificate of a block of this branch, and store it; False if it is not news.
+
+        Raises InvalidCertificate unless it proves the block. Any thread may call this.
+        """
+        height, block_hash, _ = certificate
+        block = self.block_at(height) if 0 < height <= self.head.block.header.number else None
+        if block is None or block.hash != block_hash:
+            expected = "no such block" if block is None else block.hash
+            raise InvalidCertificate(height, "block_hash", block_hash, expected)
+        if self.certificate is not None and height <= self.certificate.height:
+            return False
+        verify_certificate(certificate, self.identity_of(block), self.validators_of(block))
+        self.store.save_certificate(certificate)
+        self._raise_certificate(certificate)
+        return True
+
+    def certified_height(self) -> Height:
+        """Return up to where the chain is certified; all of it where there are no validators."""
+        if not self.next_validators().members:
+            return self.head.block.header.number
+        return Height(0) if self.certificate is None else self.certificate.height
+
+    def safe_block(self) -> Block:
+        """Return the newest certified block."""
+        block = self.block_at(self.certified_height())
+        assert block is not None, "a certificate is taken for a block of this branch"
+        return block
+
+    def identity_of(self, block: Block) -> Identity:
+        """Return the branch that signatures over a block are for."""
+        extension = block.extension
+        return Identity(
+            self.genesis_hash, self.genesis.chain_id, extension.fork_id, extension.dev_epoch
+        )
+
+    def next_validators(self) -> ValidatorSet:
+        """Return who attests the head's successor."""
+        return self._validators_in(self.head.block)
+
+    def validators_of(self, block: Block) -> ValidatorSet:
+        """Return who attests a block: the set in its parent's state; block 0 is nobody's to attest.
+
+        Raises MissingState if the parent's state is not kept.
+        """
+        parent = self.store.load_block(block.header.parent_hash)
+        return self._validators_in(block if parent is None else parent)
+
+    def _validators_in(self, block: Block) -> ValidatorSet:
+        root = block.header.state_root
+        validators = self._validator_sets.get(root)
+        if validators is None:
+            data = self.state_at(block).get_record(GOVERNANCE, keys.VALIDATORS.key(None))
+            assert data is not None, "genesis writes the validators"
+            validators = keys.VALIDATORS.codec.decode(data)
+            if len(self._validator_sets) >= _SETS_CACHED:
+                self._validator_sets.clear()
+            self._validator_sets[root] = validators
+        return validators
+
+    def _validate_certificate(self, block: Block, certificate: Certificate | None) -> None:
+        """Check that a block names its parent's certificate, or a higher one of its own branch."""
+        height, extension = block.header.number, block.extension
+        named, at_least = extension.certified_height, self.head.block.extension.certified_height
+        if named < at_least:
+            raise HeaderMismatch(
+                height, "extension.certified_height", named, f"at least {at_least}"
+            )
+        if named == at_least:
+            return  # the result's comparison wants the parent's very certificate
+        field = "extension.last_certificate_hash"
+        if certificate is None or certificate_hash(certificate) != extension.last_certificate_hash:
+            expected = "no certificate" if certificate is None else certificate_hash(certificate)
+            raise HeaderMismatch(height, field, extension.last_certificate_hash, expected)
+        target = self.block_at(named) if named < height else None
+        if certificate.height != named or target is None:
+            expected = f"certificate of block {certificate.height}"
+            raise HeaderMismatch(height, "extension.certified_height", named, expected)
+        try:
+            if certificate.block_hash != target.hash:
+                raise InvalidCertificate(named, "block_hash", certificate.block_hash, target.hash)
+            verify_certificate(certificate, self.identity_of(target), self.validators_of(target))
+        except InvalidCertificate as refusal:
+            raise HeaderMismatch(height, field, extension.last_certificate_hash, refusal) from None
+
+    def _raise_certificate(self, certificate: Certificate) -> None:
+        with self._certificate_lock:
+            if self.certificate is None or certificate.height > self.certificate.height:
+                self.certificate = certificate
+
+    def _load_certificate(self) -> Certificate | None:
+        """Find the newest certificate on disk: above the one that the head names, or that one."""
+        block: Block | None = self.head.block
+        named = self.head.block.extension.certified_height
+        while block is not None and block.header.number > 0:
+            certificate = self.store.load_certificate(block.hash)
+            if certificate is not None or block.header.number <= named:
+                return certificate
+            block = self.store.load_block(block.header.parent_hash)
+        return None
+
+    def changes_of(self, block: Block) -> Changes:
+        """Return what a block changed in its parent's state; MissingState if one is not kept."""
+        parent = self.store.load_block(block.header.parent_hash)
+        assert parent is not None, "only block 0 has no parent"
+        changes = Changes(accounts={}, records={})
+        before, after = self.proof_state(parent), self.proof_state(block)
+        for each in walk(before, after):
+            if isinstance(each, RecordDifference):
+                changes.records.setdefault(each.address, {})[each.key] = each.after
+            elif each.after is None:
+                changes.accounts[each.address] = None
+            else:
+                leaf = each.after
+                changes.accounts[each.address] = AccountChange(
+                    leaf.nonce, leaf.balance, leaf.code_hash
+                )
+        return changes
 
     def switch_head(self, block: Block) -> None:
         """Make a block of another branch the head, whose rows say already that it is (a fork)."""

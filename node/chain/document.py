@@ -94,6 +94,8 @@ def read_value(value: Any, kind: Any, where: str) -> Any:
         return tuple(read_value(item, element, f"{where}[{i}]") for i, item in enumerate(items))
     if kind is Address:
         return _read_address(value, where)
+    if kind is bytes:
+        return _read_bytes(value, where)
     if kind in (Quote, Wei):
         return _read_amount(value, where, WEI_MAX if kind is Wei else AMOUNT_MAX)
     if isinstance(kind, NewType):
@@ -123,6 +125,13 @@ def _read_address(value: Any, where: str) -> Address:
     if mixed and text != checksum_address(address):
         fail(where, f"was {text}", f"its checksum (EIP-55) wants {checksum_address(address)}")
     return address
+
+
+def _read_bytes(value: Any, where: str) -> bytes:
+    text = check_type(value, str, where, "0x and hex digits")
+    if not re.fullmatch(r"(0x([0-9a-fA-F]{2})+)?", text):
+        fail(where, f"was {_show(text)}", 'write 0x and pairs of hex digits, or "" for none')
+    return bytes.fromhex(text[2:])
 
 
 def _read_amount(value: Any, where: str, highest: int) -> int:
@@ -163,6 +172,11 @@ def plain(record: Any) -> dict[str, Any]:
     return {n: _plain_value(getattr(record, n), field) for n, field in fields_of(kind).items()}
 
 
+def plain_bytes(value: bytes) -> str:
+    """Return bytes as `read_value` takes them."""
+    return "0x" + value.hex() if value else ""
+
+
 def _plain_value(value: Any, kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
@@ -170,6 +184,8 @@ def _plain_value(value: Any, kind: Any) -> Any:
         return checksum_address(value)
     if kind in (Quote, Wei):
         return str(value)
+    if kind is bytes:
+        return plain_bytes(value)
     if get_origin(kind) is tuple:
         return [_plain_value(item, get_args(kind)[0]) for item in value]
     return plain(value) if hasattr(value, "_asdict") else value

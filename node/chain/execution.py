@@ -20,6 +20,7 @@ from node.errors import (
     BodyMismatch,
     InsufficientFunds,
     IntrinsicGasTooLow,
+    InvalidTransaction,
     NonceTooHigh,
     NonceTooLow,
     Refusal,
@@ -168,7 +169,11 @@ class _Run:
         ledger = self._ledger
         gas = transaction_gas(tx)
         price = effective_gas_price(tx, self._block.base_fee)
-        self._fees += charge(ledger, tx, gas=gas, price=price)
+        try:
+            self._fees += charge(ledger, tx, gas=gas, price=price)
+        except InvalidTransaction as refusal:
+            refusal.add_note(f"transactions[{len(self._body)}]")  # whoever refuses the body says it
+            raise
         checkpoint = ledger.checkpoint()
         status, output = 1, b""
         try:

@@ -4,7 +4,8 @@ Everything that all nodes of a chain must agree on from the start stands here, a
 parent of block 0: two chains with one document differ in nothing before block 1. A document is
 read by the types of the record it becomes, so a field has one name, one meaning and one form:
 integers are JSON integers, amounts of money (atoms or wei) decimal strings, because they may pass
-2^53; addresses are 0x and 40 hex digits. Unknown, missing and repeated fields are refused.
+2^53; addresses are 0x and 40 hex digits, keys 0x and 64. Unknown, missing and repeated fields are
+refused.
 """
 
 import json
@@ -20,6 +21,7 @@ from node.chain.document import (
     fail,
     fields_of,
     plain,
+    plain_bytes,
     read_fields,
     read_value,
     require_range,
@@ -28,6 +30,7 @@ from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.crypto import checksum_address, keccak256
 from node.errors import GenesisError
 from node.governance.council import Council, validate_council
+from node.governance.validators import Validator, ValidatorSet, validate_validators
 from node.perp.parameters import (
     MAGNITUDE_MAX,
     ChainParams,
@@ -79,8 +82,10 @@ class Genesis(NamedTuple):
     system_account: Address
     """The sender of system transactions; its key is published (DESIGN section 4)."""
     council: Council
-    validators: tuple[Address, ...]
-    """Empty: the sequencer certifies its own blocks."""
+    sequencer: bytes
+    """The Ed25519 key that signs proposals; empty: blocks are not signed."""
+    validators: tuple[Validator, ...]
+    """In the document's order, which is their index; empty: every block is certified at once."""
     chain: ChainParams
     markets: tuple[GenesisMarket, ...]
     """Ascending by id."""
@@ -127,7 +132,8 @@ def document_of(genesis: Genesis) -> dict[str, Any]:
         "reporters": chain.pop("reporters"),
         "reporter_quorum": chain.pop("reporter_quorum"),
         "council": plain(genesis.council),
-        "validators": [],
+        "sequencer": plain_bytes(genesis.sequencer),
+        "validators": [plain(validator) for validator in genesis.validators],
         "chain": chain,
         "markets": [{"id": market.id, **plain(market.params)} for market in genesis.markets],
         "accounts": [plain(account) for account in genesis.accounts],
@@ -167,8 +173,7 @@ def validate_genesis(genesis: Genesis) -> None:
             f"was {checksum_address(genesis.system_account)}",
             f"this version signs system transactions as {checksum_address(SYSTEM_ACCOUNT)}",
         )
-    if genesis.validators:
-        fail("validators", f"names {len(genesis.validators)}", "this version runs without: use []")
+    validate_validators(ValidatorSet(genesis.sequencer, genesis.validators))
     _require_people("council.members", genesis.council.members)
     validate_council(genesis.council)
     _require_people("reporters", genesis.chain.reporters)

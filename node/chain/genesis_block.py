@@ -4,6 +4,7 @@ from node.chain import keys
 from node.chain.genesis import Genesis
 from node.chain.ledger import Derived, Moment, Native, StateLedger
 from node.governance.council import Council
+from node.governance.validators import ValidatorSet
 from node.perp.account import BRIDGE, EXCHANGE, VAULT, Leg, process_entry
 from node.perp.funding import initial_funding
 from node.perp.market import initial_market
@@ -24,6 +25,7 @@ def build_genesis_ledger(genesis: Genesis, empty: StateReader) -> StateLedger:
         market_ids=keys.MarketIds(tuple(market.id for market in genesis.markets)),
         council=Council(genesis.council.members, genesis.council.threshold),
     )
+    ledger.set_validators(ValidatorSet(genesis.sequencer, genesis.validators))
     ledger.set_status(initial_chain_status(genesis.time_ms))
     for contract in CONTRACTS.values():
         ledger.set_native(contract.address, Native(0, Wei(0), contract.code_hash))

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from node.crypto import keccak256
 from node.encoding import Codec, codec_of
 from node.governance.council import Council
+from node.governance.validators import ValidatorSet
 from node.perp.account import EXCHANGE, Account, Position, market_address
 from node.perp.funding import Funding
 from node.perp.market import Market
@@ -109,6 +110,7 @@ CHAIN_STATUS = _single(0x20, ChainStatus, GOVERNANCE)
 CHAIN_PARAMS = _single(0x21, ChainParams, GOVERNANCE)
 MARKET_IDS = _single(0x22, MarketIds, GOVERNANCE)
 COUNCIL = _single(0x23, Council, GOVERNANCE)
+VALIDATORS = _single(0x24, ValidatorSet, GOVERNANCE)
 
 TOKEN_SUPPLY = _single(0x30, TokenSupply, TOKEN)
 TOKEN_BALANCES = _by_account(0x31, TokenBalance, TOKEN)
@@ -121,6 +123,28 @@ ALLOWANCES: Place[tuple[Address, Address], Allowance] = Place(
 )
 PERMIT_NONCES = _by_account(0x33, PermitNonce, TOKEN)
 FAUCET_CLAIMS = _by_account(0x34, FaucetClaim, TOKEN)
+
+
+def find_place(key: bytes) -> Place[Any, Any] | None:
+    """Return what kind of record a key holds, None if no kind is written so."""
+    return _BY_PREFIX.get(key[:1])
+
+
+_BY_PREFIX = {place.prefix: place for place in globals().values() if isinstance(place, Place)}
+
+
+def name_subject(key: bytes) -> str:
+    """Return whom a record is about: "market 1, account 0x…, 7", or "chain"."""
+    market, account, number = int.from_bytes(key[1:5], "big"), key[5:25], key[25:]
+    parts = []
+    if market and key[:1] != ALLOWANCES.prefix:
+        parts.append(f"market {market}")
+    if any(account):
+        parts.append(f"account 0x{account.hex()}")
+    if any(number) and key[:1] != ALLOWANCES.prefix:
+        parts.append(str(int.from_bytes(number, "big")))
+    return ", ".join(parts) or "chain"
+
 
 # --- LevelDB ------------------------------------------------------------------------------------
 
@@ -152,6 +176,31 @@ def canonical_row(height: Height) -> bytes:
 def bloom_row(height: Height) -> bytes:
     """Return the row of a canonical block's bloom; absent when it has no logs."""
     return b"l" + height.to_bytes(8, "big")
+
+
+def proposal_row(block_hash: Hash32) -> bytes:
+    """Return the row of the sequencer's signature over a block; absent where nobody signs."""
+    return b"q" + block_hash
+
+
+def certificate_row(block_hash: Hash32) -> bytes:
+    """Return the row of a block's certificate: the first one seen, which later blocks name."""
+    return b"v" + block_hash
+
+
+DISPUTES = b"d"
+"""What the row of every dispute begins with."""
+
+
+def dispute_row(fork_id: int, dev_epoch: int, height: Height, digest: Hash32) -> bytes:
+    """Return the row of a dispute, by branch, height and its own hash."""
+    return (
+        DISPUTES
+        + fork_id.to_bytes(4, "big")
+        + dev_epoch.to_bytes(4, "big")
+        + height.to_bytes(8, "big")
+        + digest
+    )
 
 
 def transaction_row(tx_hash: Hash32) -> bytes:

@@ -14,18 +14,16 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from node.chain import keys
 from node.chain.keys import MarketIds, Place
 from node.governance.council import Council
+from node.governance.validators import ValidatorSet
 from node.perp.account import EXCHANGE, Account, Position, market_address
 from node.perp.book import Book, Journal
-from node.perp.funding import Funding
 from node.perp.invariants import Touched
-from node.perp.market import Market
-from node.perp.modes import ChainStatus, MarketStatus
-from node.perp.oracle import Oracle, Report
+from node.perp.modes import ChainStatus
 from node.perp.parameters import ChainParams, MarketParams
 from node.state.store import EMPTY_CODE_HASH, AccountChange, Changes, StateReader
 from node.system.ledger import SystemEvent, TokenEvent
-from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
-from node.units import Address, Hash32, Height, MarketId, OrderId, TimeMs, Wei
+from node.system.token import TokenSupply
+from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
 
 K = TypeVar("K")
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -319,6 +317,7 @@ class StateLedger:
         self._chain_status = table(keys.CHAIN_STATUS)
         self._chain_params = table(keys.CHAIN_PARAMS)
         self._council = table(keys.COUNCIL)
+        self._validators = table(keys.VALIDATORS)
         self._token_supply = table(keys.TOKEN_SUPPLY)
 
     # --- perp ------------------------------------------------------------------------------------
@@ -395,6 +394,15 @@ class StateLedger:
     def council(self) -> Council:
         """Who governs."""
         return _present(self._council.get(None))
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Who attests the next block."""
+        return _present(self._validators.get(None))
+
+    def set_validators(self, validators: ValidatorSet, /) -> None:
+        """Write who attests from the next block on."""
+        self._validators.set(None, validators)
 
     # --- native accounts -------------------------------------------------------------------------
 

@@ -26,7 +26,9 @@ from node.chain.block import (
     encode_block,
     encode_receipts,
 )
+from node.chain.certificate import Certificate, decode_certificate, encode_certificate
 from node.chain.crash import crash_point
+from node.crypto import keccak256
 from node.errors import ForeignDatabase, StaleDatabase
 from node.state.kv import KeyValue
 from node.state.store import Commit
@@ -93,8 +95,19 @@ class BlockStore:
                 )
         return head
 
-    def save_block(self, block: Block, receipts: Sequence[Receipt], state: Commit) -> None:
-        """Write a block that becomes the head: one synced batch, then the side file."""
+    def save_block(
+        self,
+        block: Block,
+        receipts: Sequence[Receipt],
+        state: Commit,
+        *,
+        signature: bytes = b"",
+        certificate: Certificate | None = None,
+    ) -> None:
+        """Write a block that becomes the head: one synced batch, then the side file.
+
+        `signature` is the sequencer's over the block, `certificate` the one that the block names.
+        """
         height, block_hash = block.header.number, block.hash
         puts = list(state.puts)
         puts.append((keys.block_row(block_hash), encode_block(block)))
@@ -104,6 +117,10 @@ class BlockStore:
             puts.append((keys.bloom_row(height), block.header.logs_bloom))
         for index, tx in enumerate(block.transactions):
             puts.append((keys.transaction_row(tx.hash), block_hash + index.to_bytes(4, "big")))
+        if signature:
+            puts.append((keys.proposal_row(block_hash), signature))
+        if certificate is not None:
+            puts.append(_certificate_entry(certificate))
         puts.append((keys.HEAD_ROW, block_hash))
         if height == 0:
             puts.append((keys.FORMAT_ROW, b"%d" % DATABASE_FORMAT))
@@ -145,6 +162,28 @@ class BlockStore:
             receipts = decode_receipts(data)
             _remember(self._receipts, block_hash, receipts)
         return receipts
+
+    def load_signature(self, block_hash: Hash32) -> bytes:
+        """Return the sequencer's signature over a block, empty if there is none."""
+        return self._kv.get(keys.proposal_row(block_hash)) or b""
+
+    def save_certificate(self, certificate: Certificate) -> None:
+        """Write a certificate before any block names it."""
+        self._kv.write([_certificate_entry(certificate)])
+
+    def load_certificate(self, block_hash: Hash32) -> Certificate | None:
+        """Return a block's certificate."""
+        data = self._kv.get(keys.certificate_row(block_hash))
+        return None if data is None else decode_certificate(data)
+
+    def save_dispute(self, dispute: bytes, *, fork_id: int, dev_epoch: int, height: Height) -> None:
+        """Write an encoded dispute of a block; writing it again changes nothing."""
+        row = keys.dispute_row(fork_id, dev_epoch, height, keccak256(dispute))
+        self._kv.write([(row, dispute)])
+
+    def load_disputes(self) -> list[bytes]:
+        """Return every encoded dispute, by branch and height."""
+        return [dispute for _, dispute in self._kv.items(keys.DISPUTES)]
 
     def load_canonical(self, height: Height) -> Hash32 | None:
         """Return the hash of the canonical block of a height."""
@@ -194,6 +233,10 @@ class BlockStore:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._head_file)
+
+
+def _certificate_entry(certificate: Certificate) -> tuple[bytes, bytes]:
+    return keys.certificate_row(certificate.block_hash), encode_certificate(certificate)
 
 
 def _remember(cache: OrderedDict[Hash32, T], key: Hash32, value: T) -> None:

@@ -1,4 +1,4 @@
-"""Chunks: runs of entries as MessagePack, 4 MiB each, compressed on disk, hashed as they are inside.
+"""Chunks: runs of entries as MessagePack, 4 MiB each, hashed as they are before compression.
 
 Where a chunk ends follows from the entries alone, so all nodes cut alike. The compression is no
 part of any hash: another version of zstd may write other bytes.
@@ -93,4 +93,5 @@ def decompress(data: bytes, *, size: int, file: str) -> bytes:
 
 
 def _join(parts: list[bytes]) -> bytes:
-    return msgpack.Packer().pack_array_header(len(parts)) + b"".join(parts)
+    header: bytes = msgpack.Packer().pack_array_header(len(parts))
+    return header + b"".join(parts)

@@ -161,7 +161,8 @@ def _manifest_of(document: Any) -> Manifest:
         size=to_integer(document["size"]),
         history_chunks=to_integer(document["history_chunks"]),
         chunks=tuple(
-            ChunkInfo(to_hash(each["sha256"]), to_integer(each["size"])) for each in document["chunks"]
+            ChunkInfo(to_hash(each["sha256"]), to_integer(each["size"]))
+            for each in document["chunks"]
         ),
         headers_hash=to_hash(document["headers_hash"]),
         validators=ValidatorSet(
@@ -203,10 +204,12 @@ def from_hex(text: Any, size: int | None = None) -> bytes:
 
 
 def to_integer(value: Any) -> int:
+    """Return a JSON integer from 0 to 2^63 - 1; raise ValueError for any other value."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"{value!r} is no integer from 0 to 2^63 - 1")
     return value
 
 
 def to_hash(value: Any) -> Hash32:
+    """Return the hash of a hex string; raise ValueError."""
     return Hash32(from_hex(value, 32))

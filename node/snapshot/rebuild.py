@@ -157,6 +157,11 @@ class StateBuilder:
         self.account_count = 0
         self.record_count = 0
 
+    @property
+    def address(self) -> bytes:
+        """Whose records come now; empty before the first account."""
+        return b"" if self._account is None else self._account.key
+
     def add(self, entry: Entry, file: str) -> None:
         """Take the next entry; raise InvalidSnapshot, naming `file`, if it can't be the next."""
         digest = keccak256(entry.key)

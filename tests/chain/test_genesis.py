@@ -22,6 +22,7 @@ from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.crypto import checksum_address, keccak256
 from node.errors import GenesisError
 from node.governance.council import Council
+from node.governance.validators import Validator
 from node.perp.parameters import ChainParams, MarginBracket, MarketParams
 from node.units import Quote
 
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 DEVNET = ROOT / "genesis" / "devnet.json"
 MINIMAL = ROOT / "genesis" / "minimal.json"
 OUTSIDER = "0x00000000000000000000000000000000000A11ce".lower()
+KEY = "0x" + "5e" * 32
 
 
 def document() -> dict[str, Any]:
@@ -140,7 +142,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("council.threshold", 4, "threshold"),
     ("council.members", [], "council.members is empty"),
     ("council.extra", 1, 'council has the unknown field "extra"'),
-    ("validators", [OUTSIDER], "validators names 1: this version runs without: use []"),
+    ("validators", [OUTSIDER], 'validators[0] was "0x'),
+    ("validators", [{"public_key": KEY, "power": 1}], 'sequencer: was "", validators take signed'),
+    ("validators", [{"public_key": "0x12", "power": 1}], 'sequencer: was ""'),
+    ("sequencer", "0x123", 'sequencer was "0x123": write 0x and pairs of hex digits'),
+    ("sequencer", "0x1234", "sequencer: was 2 bytes, must be an Ed25519 key of 32 bytes"),
     ("chain", [], "chain was []: must be an object"),
     ("chain.gap_ms_max", -1, "gap_ms_max"),
     ("chain.gap_ms_max", 1.5, "the document has the number 1.5: use integers"),
@@ -183,6 +189,19 @@ def test_bad_field_is_refused_in_one_line_that_names_it(path: str, new: Any, wor
     assert message.startswith("genesis.json: ")
     assert words in message
     assert "\n" not in message
+
+
+def test_validators_keep_the_order_of_the_document() -> None:
+    value = document() | {
+        "sequencer": KEY,
+        "validators": [{"public_key": "0x" + pair * 32, "power": 1} for pair in ("22", "11")],
+    }
+
+    genesis = parse(value)
+
+    assert genesis.sequencer == b"\x5e" * 32
+    assert genesis.validators == (Validator(b"\x22" * 32, 1), Validator(b"\x11" * 32, 1))
+    assert document_of(genesis)["validators"] == value["validators"]
 
 
 @pytest.mark.parametrize("field", sorted(document()))
@@ -249,6 +268,7 @@ def test_readme_describes_every_field_and_no_other() -> None:
     assert described == [
         *document(),
         *fields_of(Council),
+        *fields_of(Validator),
         *chain,
         "id",
         *fields_of(MarketParams),

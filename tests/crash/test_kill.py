@@ -32,11 +32,11 @@ ACCOUNTS = 20
 BLOCK_TIME = ("--block-time", "0.1")
 LONGEST_LIFE_S = 1.6
 SEED = int(os.environ.get("PERPNODE_CRASH_SEED", "20260119"))
-CRASH_POINTS = sorted(
+COMMIT_STEPS = sorted(
     {
         name
         for file in (ROOT / "node").rglob("*.py")
-        for name in re.findall(r'crash_point\("([^"]+)"\)', file.read_text())
+        for name in re.findall(r'crash_point\("(block: [^"]+)"\)', file.read_text())
     }
 )
 
@@ -145,20 +145,20 @@ def test_a_chain_killed_fifty_times_equals_its_twin(document: Path, tmp_path: Pa
         run_and_kill(document, tmp_path / "data", kills=50, seed=seed)
 
 
-def test_the_crash_points_are_found() -> None:
-    assert len(CRASH_POINTS) >= 3
+def test_the_steps_of_a_commit_are_found() -> None:
+    assert len(COMMIT_STEPS) >= 3
 
 
 @pytest.mark.parametrize("time_by", [1, 6])
-@pytest.mark.parametrize("point", CRASH_POINTS)
+@pytest.mark.parametrize("step", COMMIT_STEPS)
 def test_a_chain_that_dies_between_two_steps_of_a_commit_goes_on(
-    document: Path, tmp_path: Path, point: str, time_by: int
+    document: Path, tmp_path: Path, step: str, time_by: int
 ) -> None:
     data_dir, genesis = tmp_path / "data", read_genesis(document)
     stream = OrderStream(genesis, orders=400, accounts=ACCOUNTS, seed=SEED)
     with Sequencer(document, data_dir, *BLOCK_TIME) as node:
         with Crowd(node.port, genesis, stream) as crowd:
-            node.start(PERPNODE_CRASH_AT=f"{point}#{time_by}")
+            node.start(PERPNODE_CRASH_AT=f"{step}#{time_by}")
             assert node.wait_for_end() == -signal.SIGKILL
         assert crowd.failures == []
 

@@ -1,0 +1,307 @@
+"""The peer link: WebSocket over TLS between the sequencer and those who follow it. Transport only.
+
+Validators connect to the sequencer, greet (`node.consensus.handshake`) and from then on each frame
+is one message, decoded strictly. What the messages mean is the service's, on whose one worker
+thread every message is handled in the order of its link. A peer that is slow (its bounded outbox
+fills, or a frame is not taken in time), silent (no pong), malformed, lying or not in the set is cut
+off with one line in the log and costs nobody else; who was cut off connects again, later each time,
+and asks for what it missed.
+
+Anybody may observe: without a key a peer gets blocks, and may say nothing else than ask for them
+or pass a council's action on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from websockets.asyncio.client import connect
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from node.consensus.handshake import greet_client, greet_server
+from node.consensus.link import DEFAULT_LIMITS, Frames, Limits, Link, Peer, Service, say_why
+from node.consensus.messages import FRAME_BYTES_MAX, Hello, Message, encode_message
+from node.consensus.node_key import NodeKey
+from node.consensus.peer_certificate import make_client_tls, make_server_tls, require_pinned_key
+from node.errors import OperatorError, PeerRefused, PerpnodeError
+from node.governance.validators import find_validator
+
+log = structlog.get_logger()
+
+UP_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of a frame to the sequencer: attestations, disputes, actions; never blocks."""
+QUEUE_FRAMES: Final = 64
+"""Read ahead of the service; then the sender has to wait."""
+CUT_OFF: Final = 1008
+"""WebSocket's close code for a violation."""
+REASON_BYTES_MAX: Final = 120
+"""What a close frame takes."""
+CLOSE_S: Final = 1.0
+STABLE_S: Final = 5.0
+"""A link that held so long is tried again at once, as if for the first time."""
+
+_quiet = logging.getLogger("perpnode.websockets")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False  # every end of a link is told here, in one line
+
+
+class PeerServer:
+    """The sequencer's end. Make it, and call all but `broadcast`, within the event loop."""
+
+    def __init__(self, service: Service, key: NodeKey, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._service = service
+        self._key = key
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="peers")
+        self._links: dict[int, Link] = {}
+        self._numbers = count(1)
+        self._connections = 0
+        self._tls = make_server_tls(key)
+        self.port = 0
+        """What it listens on, once it serves."""
+
+    @contextlib.asynccontextmanager
+    async def listen(self, host: str, port: int) -> AsyncIterator[None]:
+        """Serve while the context lasts; OSError if the port is taken."""
+        limits = self._limits
+        try:
+            async with serve(
+                self._serve,
+                host,
+                port,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=limits.hello_s,
+                open_timeout=limits.hello_s,
+                ping_interval=limits.ping_s,
+                ping_timeout=limits.silence_s,
+                close_timeout=CLOSE_S,
+                max_size=UP_BYTES_MAX,
+                max_queue=QUEUE_FRAMES,
+                compression=None,
+                server_header=None,
+                logger=_quiet,
+            ) as server:
+                self.port = next(iter(server.sockets)).getsockname()[1]
+                yield
+        finally:
+            self._worker.shutdown(cancel_futures=True)
+
+    def broadcast(self, message: Message) -> None:
+        """Tell every peer; from any thread."""
+        frame = encode_message(message)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._broadcast, frame)
+
+    def peers(self) -> Sequence[Peer]:
+        """Return who is linked now; from any thread."""
+        return [link.peer for link in list(self._links.values())]
+
+    def _broadcast(self, frame: bytes) -> None:
+        for link in self._links.values():
+            link.put(frame)
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        name = _address(connection)
+        self._connections += 1
+        try:
+            if self._connections > self._limits.connections:
+                raise PeerRefused(f"more than {self._limits.connections} connections")
+            link = await self._greet(connection, name)
+            name = link.peer.name
+            log.info("peer connected", peer=name, height=link.peer.hello.height)
+            self._links[link.peer.number] = link
+            try:
+                await link.run(self._service, self._worker)
+            finally:
+                del self._links[link.peer.number]
+        except Exception as error:
+            await _cut_off(connection, name, error)
+        finally:
+            self._connections -= 1
+
+    async def _greet(self, connection: ServerConnection, name: str) -> Link:
+        async with _hello_timeout(self._limits):
+            hello = await greet_client(
+                Frames(connection),
+                self._key,
+                self._service.standing(),
+                certificate=self._tls.certificate_hash,
+                admit=self._admit,
+            )
+        for older in list(self._links.values()):
+            if hello.public_key and older.peer.public_key == hello.public_key:
+                older.cut("the same key connected anew")
+        if hello.public_key:
+            index = find_validator(self._service.validators(), hello.public_key)
+            name = f"validator {index}"
+        else:
+            name = f"observer {name}"
+        return Link(connection, Peer(next(self._numbers), name, hello), self._limits)
+
+    def _admit(self, hello: Hello) -> None:
+        if hello.public_key:
+            if find_validator(self._service.validators(), hello.public_key) is None:
+                raise PeerRefused(f"key 0x{hello.public_key.hex()} is not in the validator set")
+            return
+        observers = sum(not link.peer.public_key for link in self._links.values())
+        if observers >= self._limits.observers:
+            raise PeerRefused(f"there are {observers} observers already")
+
+
+class PeerClient:
+    """The end of a validator or an observer: keeps one link to the sequencer."""
+
+    def __init__(
+        self,
+        service: Service,
+        url: str,
+        *,
+        key: NodeKey | None,
+        pinned: bytes,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._service = service
+        self._url = validate_peer_url(url)
+        self._key = key
+        self._pinned = pinned
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="follower")
+        self._tls = make_client_tls()
+        self._link: Link | None = None
+        self._numbers = count(1)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the link stands now."""
+        return self._link is not None
+
+    def send(self, message: Message) -> None:
+        """Tell the sequencer, if the link stands; from any thread."""
+        frame = encode_message(message)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._send, frame)
+
+    async def run(self) -> None:
+        """Keep the link until cancelled; raise only what no other connection would mend."""
+        pause_s, told = self._limits.retry_first_s, ""
+        try:
+            while True:
+                started_s = self._loop.time()
+                reason = await self._talk()
+                if self._loop.time() - started_s > STABLE_S:
+                    pause_s, told = self._limits.retry_first_s, ""
+                if reason != told:
+                    log.warning("no link to the sequencer", peer=self._url, reason=reason)
+                    told = reason
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, self._limits.retry_last_s)
+        finally:
+            self._worker.shutdown(cancel_futures=True)
+
+    async def _talk(self) -> str:
+        """Connect and talk until the link ends; return why."""
+        try:
+            async with self._connect() as link:
+                log.info("linked to the sequencer", peer=self._url, height=link.peer.hello.height)
+                await link.run(self._service, self._worker, ticks=True)
+        except OperatorError:
+            raise
+        except (PerpnodeError, OSError, WebSocketException) as error:
+            return say_why(error)
+
+    def _send(self, frame: bytes) -> None:
+        if self._link is not None:
+            self._link.put(frame)
+
+    @contextlib.asynccontextmanager
+    async def _connect(self) -> AsyncIterator[Link]:
+        limits = self._limits
+        async with connect(
+            self._url,
+            ssl=self._tls,
+            ssl_handshake_timeout=limits.hello_s,
+            open_timeout=limits.hello_s,
+            ping_interval=limits.ping_s,
+            ping_timeout=limits.silence_s,
+            close_timeout=CLOSE_S,
+            max_size=FRAME_BYTES_MAX,
+            max_queue=QUEUE_FRAMES,
+            compression=None,
+            proxy=None,
+            user_agent_header=None,
+            logger=_quiet,
+        ) as connection:
+            certificate = require_pinned_key(
+                connection.transport.get_extra_info("ssl_object"), self._pinned
+            )
+            async with _hello_timeout(limits):
+                hello = await greet_server(
+                    Frames(connection),
+                    self._key,
+                    self._service.standing(),
+                    pinned=self._pinned,
+                    certificate=certificate,
+                )
+            peer = Peer(next(self._numbers), "the sequencer", hello)
+            self._link = Link(connection, peer, limits)
+            try:
+                yield self._link
+            finally:
+                self._link = None
+
+
+def validate_peer_url(url: str) -> str:
+    """Return the URL of a sequencer's link; OperatorError unless it is wss://HOST:PORT."""
+    parts = urlsplit(url)
+    try:
+        is_whole = parts.scheme == "wss" and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        is_whole = False
+    if not is_whole or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise OperatorError(f"--peer {url}: is no link of a sequencer: write wss://HOST:PORT")
+    return url
+
+
+@contextlib.asynccontextmanager
+async def _hello_timeout(limits: Limits) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(limits.hello_s):
+            yield
+    except TimeoutError:
+        raise PeerRefused(f"silent: no greeting in {limits.hello_s:g} s") from None
+
+
+async def _cut_off(connection: ServerConnection, name: str, error: Exception) -> None:
+    """Say why a link ended, to the log and to the peer; log whole what nobody raised on purpose."""
+    if isinstance(error, ConnectionClosed) and not _is_our_doing(error):
+        log.info("peer left", peer=name, reason=say_why(error))
+        return
+    if isinstance(error, PerpnodeError | WebSocketException):
+        log.warning("peer cut off", peer=name, reason=say_why(error))
+    else:
+        log.error("peer cut off", peer=name, reason=say_why(error), exc_info=error)
+    reason = say_why(error).encode("ascii", "replace")[:REASON_BYTES_MAX].decode()
+    with contextlib.suppress(ConnectionClosed):
+        await connection.close(CUT_OFF, reason)
+
+
+def _is_our_doing(error: ConnectionClosed) -> bool:
+    """Tell whether this end closed first: the peer was silent, or its frame too long."""
+    return error.sent is not None and not error.rcvd_then_sent
+
+
+def _address(connection: Connection) -> str:
+    address = connection.remote_address
+    return f"{address[0]}:{address[1]}" if address else "unknown"

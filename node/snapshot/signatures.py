@@ -1,0 +1,281 @@
+"""Who signed a snapshot, and whether that is more than two thirds of the power.
+
+Every validator makes its own snapshot and signs the hash of its own manifest. Signatures of one
+height and hash add up; at a quorum the snapshot is certified, and its block is `finalized`. They
+are kept in the snapshots' directories, so that a restart forgets none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from node.chain import keys
+from node.chain.blockchain import Blockchain
+from node.chain.certificate import encode_certificate
+from node.chain.domains import Identity, Kind, signed_bytes
+from node.chain.genesis import Genesis
+from node.crypto import ed25519_verify
+from node.errors import InvalidSnapshot
+from node.governance.validators import ValidatorSet, is_quorum, total_power
+from node.snapshot.directory import (
+    SIGNATURES_FILE,
+    Signatures,
+    SnapshotDirectory,
+    SnapshotId,
+    load_signatures,
+)
+from node.snapshot.export import read_single
+from node.snapshot.manifest import MANIFEST_FILE, Manifest, manifest_hash
+from node.units import Hash32, Height
+
+WAITING_MAX = 1_000
+"""Signatures of blocks that this node has not yet; more are forgotten."""
+
+
+class SnapshotSignature(NamedTuple):
+    """A validator's word on a snapshot, field by field as peers send it."""
+
+    height: Height
+    block_hash: Hash32
+    state_root: Hash32
+    manifest_hash: Hash32
+    validator: int
+    """The validator's place in the set of the snapshot's state."""
+    signature: bytes
+
+
+def signed_fields(manifest: Manifest) -> SnapshotSignature:
+    """Return what a validator says of a manifest, not yet signed."""
+    return SnapshotSignature(
+        manifest.height,
+        manifest.block_hash,
+        manifest.state_root,
+        manifest_hash(manifest),
+        validator=-1,
+        signature=b"",
+    )
+
+
+def snapshot_bytes(identity: Identity, signed: SnapshotSignature) -> bytes:
+    """Return what a validator signs: the first four fields."""
+    return signed_bytes(Kind.SNAPSHOT, identity, *signed[:4])
+
+
+def identity_of(manifest: Manifest) -> Identity:
+    """Return the chain and branch that a manifest belongs to."""
+    return Identity(manifest.genesis_hash, manifest.chain_id, manifest.fork_id, manifest.dev_epoch)
+
+
+# --- one snapshot's signatures, as files ----------------------------------------------------------
+
+
+class Signer(NamedTuple):
+    """A validator of the set, and whether its signature is good."""
+
+    validator: int
+    public_key: bytes
+    power: int
+    state: str
+    """"signed", "missing", or what is wrong."""
+
+
+def list_signers(signatures: Signatures | None, manifest: Manifest) -> list[Signer]:
+    """Return every validator of the manifest's set, and how it stands to the manifest."""
+    by_validator = {} if signatures is None else signatures.by_validator
+    signed = signed_fields(manifest)
+    message = snapshot_bytes(identity_of(manifest), signed)
+    if signatures is not None and signatures.manifest_hash != signed.manifest_hash:
+        by_validator = {}
+    signers = []
+    for index, (public_key, power) in enumerate(manifest.validators.members):
+        signature = by_validator.get(index)
+        if signature is None:
+            state = "missing"
+        elif ed25519_verify(public_key, signature, message):
+            state = "signed"
+        else:
+            state = "invalid signature"
+        signers.append(Signer(index, public_key, power, state))
+    return signers
+
+
+def signed_power(signers: list[Signer]) -> int:
+    """Return the power of those whose signature is good."""
+    return sum(each.power for each in signers if each.state == "signed")
+
+
+def require_quorum(
+    signatures: Signatures | None, manifest: Manifest, validators: ValidatorSet
+) -> None:
+    """Raise InvalidSnapshot unless a quorum of this very set signed the manifest."""
+    if manifest.validators != validators:
+        raise InvalidSnapshot(MANIFEST_FILE, "validators", manifest.validators, validators)
+    if not validators.members:
+        return
+    if signatures is not None and signatures.manifest_hash != manifest_hash(manifest):
+        raise InvalidSnapshot(
+            SIGNATURES_FILE, "manifest_hash", signatures.manifest_hash, manifest_hash(manifest)
+        )
+    power = signed_power(list_signers(signatures, manifest))
+    if not is_quorum(validators, power):
+        raise InvalidSnapshot(
+            SIGNATURES_FILE, "power that signed", power, f"> 2/3 of {total_power(validators)}"
+        )
+
+
+def require_certified(path: Path, manifest: Manifest, genesis: Genesis) -> None:
+    """Raise InvalidSnapshot unless the genesis validators certify the snapshot.
+
+    A chain whose set has changed since needs somebody who followed it: join by replay instead.
+    """
+    signatures = load_signatures(path) if (path / SIGNATURES_FILE).exists() else None
+    validators = ValidatorSet(genesis.sequencer, genesis.validators)
+    require_quorum(signatures, manifest, validators)
+
+
+# --- gathering ------------------------------------------------------------------------------------
+
+
+class SnapshotCertifier:
+    """Gathers signatures, keeps them on disk, and knows what is finalized."""
+
+    def __init__(self, blockchain: Blockchain, directory: SnapshotDirectory) -> None:
+        self._blockchain = blockchain
+        self._directory = directory
+        self._lock = Lock()
+        self._by_snapshot: dict[tuple[SnapshotId, Hash32], dict[int, bytes]] = {}
+        self._waiting: list[SnapshotSignature] = []
+        self._certified: dict[SnapshotId, Hash32] = {}
+        """Block hash of each certified snapshot."""
+        self._listeners: list[Callable[[SnapshotId, Hash32], None]] = []
+        for snapshot in directory.ids():
+            self._load(snapshot)
+
+    def on_certified(self, listener: Callable[[SnapshotId, Hash32], None]) -> None:
+        """Call `listener` with every snapshot that becomes certified and its manifest hash."""
+        self._listeners.append(listener)
+
+    @property
+    def finalized(self) -> Height:
+        """The highest block of the canonical chain that a certified snapshot covers; 0 at first.
+
+        Without validators every block is (DESIGN section 6).
+        """
+        head = self._blockchain.head.block
+        if not self._validators().members:
+            return head.header.number
+        with self._lock:
+            certified = list(self._certified.items())
+        heights = [
+            snapshot.height
+            for snapshot, block_hash in certified
+            if snapshot.height <= head.header.number
+            and self._blockchain.store.load_canonical(snapshot.height) == block_hash
+        ]
+        return max(heights, default=Height(0))
+
+    def is_certified(self, snapshot: SnapshotId) -> bool:
+        """Tell whether a quorum signed the snapshot."""
+        return snapshot in self._certified
+
+    def on_head(self) -> None:
+        """Look again at signatures whose block this node had not."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for signed in waiting:
+            self.add(signed)
+
+    def add(self, signed: SnapshotSignature) -> bool:
+        """Take a validator's signature; tell whether it certified the snapshot.
+
+        One of a block that this node has not yet waits for it. Raises InvalidSnapshot for what is
+        not its block's, by nobody of the set, or not signed by who it says.
+        """
+        found = self._blockchain.store.load_header(signed.block_hash)
+        if found is None:
+            with self._lock:
+                self._waiting = [*self._waiting, signed][-WAITING_MAX:]
+            return False
+        header, extension = found
+        snapshot = SnapshotId(extension.fork_id, header.number)
+        for field, value, expected in (
+            ("height", signed.height, header.number),
+            ("state root", signed.state_root, header.state_root),
+        ):
+            if value != expected:
+                raise InvalidSnapshot(snapshot.name, field, value, expected)
+        validators = self._check(snapshot, extension.dev_epoch, signed)
+        with self._lock:
+            known = self._by_snapshot.setdefault((snapshot, signed.manifest_hash), {})
+            if known.get(signed.validator) == signed.signature:
+                return False
+            known[signed.validator] = signed.signature
+            power = sum(validators.members[index].power for index in known)
+            is_new = snapshot not in self._certified and is_quorum(validators, power)
+            self._save(snapshot, signed, known)
+            if is_new:
+                self._certified[snapshot] = signed.block_hash
+        if is_new:
+            for listener in self._listeners:
+                listener(snapshot, signed.manifest_hash)
+        return is_new
+
+    def _check(
+        self, snapshot: SnapshotId, dev_epoch: int, signed: SnapshotSignature
+    ) -> ValidatorSet:
+        """Return the set of which a member signed; raise InvalidSnapshot if none did."""
+        validators = self._validators()
+        if not 0 <= signed.validator < len(validators.members):
+            expected = f"less than {len(validators.members)}"
+            raise InvalidSnapshot(snapshot.name, "validator", signed.validator, expected)
+        genesis_hash, chain_id = self._blockchain.genesis_hash, self._blockchain.genesis.chain_id
+        identity = Identity(genesis_hash, chain_id, snapshot.fork_id, dev_epoch)
+        public_key = validators.members[signed.validator].public_key
+        if not ed25519_verify(public_key, signed.signature, snapshot_bytes(identity, signed)):
+            field = f"signature of validator {signed.validator}"
+            raise InvalidSnapshot(snapshot.name, field, signed.signature, "one over this snapshot")
+        return validators
+
+    def _validators(self) -> ValidatorSet:
+        return read_single(self._blockchain.head.state, keys.VALIDATORS)
+
+    def _save(
+        self, snapshot: SnapshotId, signed: SnapshotSignature, known: dict[int, bytes]
+    ) -> None:
+        """Write who signed; a rival manifest's signatures give way only to this node's own."""
+        before = self._directory.signatures(snapshot)
+        if before is not None and before.manifest_hash != signed.manifest_hash:
+            own = self._directory.manifest(snapshot)
+            if own is None or manifest_hash(own) != signed.manifest_hash:
+                return
+        certificate = self._blockchain.store.load_certificate(signed.block_hash)
+        self._directory.save_signatures(
+            snapshot,
+            Signatures(
+                signed.block_hash,
+                signed.state_root,
+                signed.manifest_hash,
+                dict(known),
+                b"" if certificate is None else encode_certificate(certificate),
+            ),
+        )
+
+    def _load(self, snapshot: SnapshotId) -> None:
+        """Take the signatures on disk as if they had come anew."""
+        stored = self._directory.signatures(snapshot)
+        if stored is None:
+            return
+        for index, signature in sorted(stored.by_validator.items()):
+            self.add(
+                SnapshotSignature(
+                    snapshot.height,
+                    stored.block_hash,
+                    stored.state_root,
+                    stored.manifest_hash,
+                    index,
+                    signature,
+                )
+            )
