@@ -7,7 +7,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NPM_DIRS := contracts tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help devnet test test-slow check bench install install-dev npm clean
+.PHONY: help devnet test test-slow check bench fuzz install install-dev npm clean
 
 help:
 	@echo "make devnet     start a local chain, price reporters and traders   ARGS='--port 9000'"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  run the slow ones: 50 kills, deep properties (minutes)"
 	@echo "make check      format, lint, types, layers, tests with coverage"
 	@echo "make bench      20,000 signed orders through JSON-RPC               ARGS='--accounts 10000'"
+	@echo "make fuzz       random play against the second opinion, for ever   ARGS='--seed 7 --steps 1000000'"
 	@echo "make clean      remove $(VENV), node_modules and caches; chains stay"
 
 devnet: install
@@ -31,6 +32,9 @@ check: install-dev npm
 
 bench: install
 	@exec $(PY) -m tools.bench $(ARGS)
+
+fuzz: install
+	@exec $(PY) -m tools.fuzz $(ARGS)
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
@@ -61,7 +65,7 @@ $(VENV)/installed-dev: pyproject.toml | $(PY)
 # solc, viem, ethers and cast serve tests alone; without npm, or offline, those tests skip.
 npm:
 	@if command -v npm >/dev/null 2>&1; then \
-		$(MAKE) --no-print-directory $(NPM_DIRS:%=%/node_modules/.installed) \
+		$(MAKE) --silent --no-print-directory $(NPM_DIRS:%=%/node_modules/.installed) \
 			|| echo "npm could not install: the tests with solc, viem, ethers and cast skip" >&2; \
 	else \
 		echo "npm is not here: the tests with solc, viem, ethers and cast skip" >&2; \

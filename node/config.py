@@ -17,6 +17,10 @@ class Role(StrEnum):
 
     SEQUENCER = "sequencer"
     """Orders transactions and seals blocks."""
+    VALIDATOR = "validator"
+    """Recomputes the sequencer's blocks and attests them."""
+    ARCHIVE = "archive"
+    """Recomputes the sequencer's blocks; has no key, signs nothing."""
 
 
 class NodeConfig(NamedTuple):
@@ -37,6 +41,14 @@ class NodeConfig(NamedTuple):
     """The pace of sealing."""
     instant: bool = False
     """Seal as soon as a transaction arrives; for tests."""
+    key_path: Path | None = None
+    """The node's own Ed25519 key; a sequencer needs it where genesis names one."""
+    peer_url: str | None = None
+    """wss://HOST:PORT of the sequencer's link, for all others."""
+    peer_port: int | None = None
+    """Where a sequencer listens for its peers; None: the port after `port`."""
+    faults: bool = False
+    """Whether debug_injectFault exists (DESIGN section 9); a sequencer's alone."""
 
 
 def wall_time_ms() -> TimeMs:

@@ -16,12 +16,15 @@
     ├── EncodingError                 bytes that are not in their one canonical form
     ├── CorruptState                  a stored node or record does not hash to its name
     ├── MissingState                  a state root that is not kept here
+    ├── DatabaseMismatch              what a database holds is not what executing its blocks makes
     ├── InvalidCertificate            no quorum signed this block
     ├── InvalidAttestation            a signature that does not count toward a certificate
     ├── InvalidDispute                evidence whose signatures do not hold
     ├── PeerRefused                   what another node is cut off for
     ├── SigningRefused                the guard signs no second block at one height
     ├── FaultRefused                  a fault on purpose that can't be done
+    ├── MalformedAction               typed data that is no action of this council
+    ├── ActionImpossible              a council action that this node can't carry out as it stands
     ├── InvalidSnapshot               a file of a snapshot is not what its manifest or its signers say
     ├── PlanRefused                   a fork plan that this node must not carry out
     ├── InvalidTransaction            refused at admission, invalid in a block
@@ -59,7 +62,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
-from node.units import Address, Hash32, Lots, MarketId, OrderId, Quote, Ticks, TimeMs
+from node.units import Address, Hash32, Lots, MarketId, OrderId, Quote, RatePpm, Ticks, TimeMs
 
 
 def show(value: object) -> str:
@@ -170,6 +173,41 @@ class MissingState(PerpnodeError):
 
     def __str__(self) -> str:
         return f"missing trie node {self.root.hex()} (path ) state is not available"
+
+
+@dataclass(eq=False)
+class DatabaseMismatch(PerpnodeError):
+    """What a database holds is not what executing its blocks makes; names the first difference."""
+
+    height: int
+    field: str
+    was: str
+    recomputed: str
+
+    def __str__(self) -> str:
+        return f"block {self.height}, {self.field}: was {self.was}, recomputed {self.recomputed}"
+
+
+@dataclass(eq=False)
+class MalformedAction(PerpnodeError):
+    """Typed data that is no council action, or one for another chain; says what differs."""
+
+    field: str
+    value: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        return f"action, {self.field}: was {show(self.value)}, expected {show(self.expected)}"
+
+
+@dataclass(eq=False)
+class ActionImpossible(PerpnodeError):
+    """A council action that is good, and that this node can't carry out as it stands."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(eq=False)
@@ -675,10 +713,266 @@ class NoPrice(Refusal):
 
 
 @dataclass(eq=False)
+class InvalidSelfTrade(Refusal):
+    """The code is none of the published ones."""
+
+    code: int
+
+
+@dataclass(eq=False)
+class InvalidExpiry(Refusal):
+    """An expiry must lie in the future, and stand where the kind of order has one (O1)."""
+
+    expires_ms: TimeMs
+    time_ms: TimeMs
+
+
+@dataclass(eq=False)
+class InvalidClientId(Refusal):
+    """A client id must fit 53 bits."""
+
+    client_id: int
+
+
+@dataclass(eq=False)
+class ClientIdInUse(Refusal):
+    """The account has something open under this client id (O1)."""
+
+    client_id: int
+    market: MarketId
+    order_id: OrderId
+
+
+@dataclass(eq=False)
+class ClientIdNotFound(Refusal):
+    """The account has nothing open under this client id."""
+
+    client_id: int
+
+
+@dataclass(eq=False)
+class NotFilledWhole(Refusal):
+    """A FOK order would not be filled whole (O2)."""
+
+    market: MarketId
+    filled: Lots
+    size: Lots
+
+
+@dataclass(eq=False)
+class SelfTradeRefused(Refusal):
+    """The order met its owner's own and was to expire then (O2)."""
+
+    market: MarketId
+    order_id: OrderId
+
+
+@dataclass(eq=False)
+class TooManyOpenOrders(Refusal):
+    """The account has as many orders and triggers open as it may (O7)."""
+
+    count: int
+    maximum: int
+
+
+@dataclass(eq=False)
+class TooManyActions(Refusal):
+    """The account has placed and amended as much in this block as it may (O7)."""
+
+    maximum: int
+
+
+@dataclass(eq=False)
+class PositionTooLarge(Refusal):
+    """The position would be too large if all its orders were filled (O7)."""
+
+    market: MarketId
+    size: Lots
+    maximum: Lots
+
+
+@dataclass(eq=False)
+class OpenInterestTooLarge(Refusal):
+    """The fill would lift the market's open interest above its cap (O7)."""
+
+    market: MarketId
+    open_interest: Lots
+    maximum: Lots
+
+
+@dataclass(eq=False)
+class NotSmaller(Refusal):
+    """The new size is not smaller, or not on the same side (O1)."""
+
+    size_before: Lots
+    size: Lots
+
+
+@dataclass(eq=False)
+class InvalidMarginFraction(Refusal):
+    """A fraction of the notional is 0 to 1,000,000 ppm (M4)."""
+
+    initial_margin_ppm: RatePpm
+
+
+@dataclass(eq=False)
+class InvalidAgent(Refusal):
+    """Neither the account itself nor a system address can be an agent (M4)."""
+
+    agent: Address
+
+
+@dataclass(eq=False)
+class AgentNotAuthorized(Refusal):
+    """The account has not authorised this agent, or only until now (M4)."""
+
+    account: Address
+    agent: Address
+
+
+@dataclass(eq=False)
+class TooManyAgents(Refusal):
+    """The account has as many agents as it may (M4)."""
+
+    maximum: int
+
+
+@dataclass(eq=False)
+class BatchTooLarge(Refusal):
+    """A batch has too many actions (O1)."""
+
+    count: int
+    maximum: int
+
+
+@dataclass(eq=False)
+class NotAnAction(Refusal):
+    """A batch contains what it may not: only placing, amending and cancelling are actions."""
+
+    selector: bytes
+
+
+@dataclass(eq=False)
 class NotReporter(Refusal):
     """Only a reporter of the genesis set may report prices (P1)."""
 
     account: Address
+
+
+@dataclass(eq=False)
+class WrongForkId(Refusal):
+    """The action was signed for another branch of this chain (RECOVERY, Governance)."""
+
+    fork_id: int
+    expected: int
+
+
+@dataclass(eq=False)
+class ActionExpired(Refusal):
+    """The action's time is over, in seconds since 1970 by the block's time."""
+
+    expires_at: int
+    time: int
+
+
+@dataclass(eq=False)
+class ActionExpiredAtHeight(Refusal):
+    """The action's last block is over."""
+
+    expires_at_height: int
+    height: int
+
+
+@dataclass(eq=False)
+class ActionNonceUsed(Refusal):
+    """An action of this nonce was carried out; each is good once."""
+
+    nonce: Hash32
+
+
+@dataclass(eq=False)
+class MalformedSignature(Refusal):
+    """The signature at this index is not 65 bytes r, s, v of a secp256k1 signature with low s."""
+
+    index: int
+
+
+@dataclass(eq=False)
+class UnknownSigner(Refusal):
+    """Who signed these very words, for this very chain, is not in the council."""
+
+    signer: Address
+
+
+@dataclass(eq=False)
+class DuplicateSignature(Refusal):
+    """A member's signature stands there twice."""
+
+    signer: Address
+
+
+@dataclass(eq=False)
+class NotEnoughSignatures(Refusal):
+    """Fewer members signed than an action needs."""
+
+    signatures: int
+    threshold: int
+
+
+@dataclass(eq=False)
+class HaltHeightPassed(Refusal):
+    """The chain can't halt at the end of a block that is over."""
+
+    halt_height: int
+    height: int
+
+
+@dataclass(eq=False)
+class NotHalted(Refusal):
+    """The chain is not HALTED, and no halt is due: there is nothing to resume."""
+
+    mode: int
+
+
+@dataclass(eq=False)
+class InvalidMode(Refusal):
+    """The code is no mode that may be set here; the chain is HALTED by a halt alone."""
+
+    market: MarketId
+    mode: int
+
+
+@dataclass(eq=False)
+class InvalidCancelFilter(Refusal):
+    """The code is no filter, or a field that the filter does not use is not zero."""
+
+    filter: int
+    market: MarketId
+    account: Address
+
+
+@dataclass(eq=False)
+class NoJump(Refusal):
+    """No price of the market waits for a confirmation, or too few reports of it are fresh (P2)."""
+
+    market: MarketId
+
+
+@dataclass(eq=False)
+class JumpNotAsAcknowledged(Refusal):
+    """The price that waits is farther from the acknowledged one than a price may move (P2)."""
+
+    market: MarketId
+    candidate: Ticks
+    price: Ticks
+
+
+@dataclass(eq=False)
+class NoAuditEntry(Refusal):
+    """The audit log has no such entry."""
+
+    number: int
+    length: int
 
 
 @dataclass(eq=False)

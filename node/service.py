@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
 
 from node.chain.blockchain import Blockchain
-from node.chain.genesis import read_genesis
+from node.chain.genesis import Genesis, read_genesis, render_genesis
 from node.chain.store import BlockStore
-from node.config import NodeConfig, wall_time_ms
+from node.config import NodeConfig, Role, wall_time_ms
 from node.consensus.core import Core
+from node.consensus.faults import Faults
+from node.consensus.follower import Follower
+from node.consensus.guard import FILE as GUARD_FILE
+from node.consensus.guard import SignGuard
+from node.consensus.hold import FILE as HOLD_FILE
+from node.consensus.hold import Hold
 from node.consensus.mempool import Mempool
+from node.consensus.node_key import NodeKey, read_node_key
+from node.consensus.peers import ChainView, PeerClient, PeerServer, validate_peer_url
 from node.consensus.sequencer import Sequencer
+from node.consensus.validator import ValidatorNode
+from node.errors import GenesisError, OperatorError
+from node.governance.validators import ValidatorSet, find_validator
+from node.rpc.port import listen
 from node.rpc.server import serve
 from node.state.kv import LevelDb
 
 DATABASE_DIRECTORY = "db"
 HEAD_FILE = "HEAD"
+GENESIS_FILE = "genesis.json"
 SWITCH_INTERVAL_S = 0.0005
 """How long a busy thread may keep the others waiting: with Python's 5 ms the front starves beside
 sealing (DESIGN section 7)."""
+
+COLLECT_EVERY = (50_000, 20, 100)
+"""A block makes many objects that live to its end; with Python's 700 the collector looks at all of
+them again and again: 10 % of a full block."""
 
 log = structlog.get_logger()
 
@@ -36,43 +57,193 @@ def open_blockchain(genesis_path: Path, data_dir: Path) -> tuple[Blockchain, Lev
     database = LevelDb(data_dir / DATABASE_DIRECTORY)
     try:
         store = BlockStore(database, data_dir / HEAD_FILE)
-        return Blockchain(genesis, database, store), database
+        blockchain = Blockchain(genesis, database, store)
+        _keep_genesis(genesis, data_dir / GENESIS_FILE)
     except BaseException:
         database.close()
         raise
+    return blockchain, database
 
 
-def run_sequencer(config: NodeConfig) -> None:
-    """Run a sequencer until SIGINT or SIGTERM; raises OperatorError kinds at the start."""
+def open_stopped(data_dir: Path, genesis_path: Path | None = None) -> tuple[Genesis, LevelDb]:
+    """Open a stopped node's database without creating anything; raises OperatorError kinds.
+
+    The genesis document is the directory's own unless another file is named.
+    """
+    path = data_dir / DATABASE_DIRECTORY
+    if not (path / "CURRENT").exists():
+        raise OperatorError(f"{data_dir} holds no database: name a node's --data-dir")
+    genesis = read_genesis(genesis_path or data_dir / GENESIS_FILE)
+    return genesis, LevelDb(path)
+
+
+def run_node(config: NodeConfig) -> None:
+    """Run a node until SIGINT or SIGTERM; raises OperatorError kinds at the start."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    key = None if config.key_path is None else read_node_key(config.key_path)
+    _check_role(config, key)
     blockchain, database = open_blockchain(config.genesis_path, config.data_dir)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    gc.freeze()
+    gc.set_threshold(*COLLECT_EVERY)
     try:
-        mempool = Mempool(blockchain)
-        sequencer = Sequencer(
-            blockchain,
-            mempool,
-            block_time_ms=config.block_time_ms,
-            instant=config.instant,
-            clock_ms=wall_time_ms,
-        )
-        core = Core(blockchain, mempool, sequencer)
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(config, core, sequencer))
-        finally:
-            sequencer.stop()
-            core.close()
+        if config.role == Role.SEQUENCER:
+            _run_sequencer(config, key, blockchain, database)
+        else:
+            _run_follower(config, key, blockchain)
     finally:
         database.close()
 
 
-async def _serve(config: NodeConfig, core: Core, sequencer: Sequencer) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with serve(core, config):
+def _check_role(config: NodeConfig, key: NodeKey | None) -> None:
+    """Refuse flags that do not go with the role."""
+    role = config.role
+    if role == Role.VALIDATOR and key is None:
+        raise OperatorError(
+            "--role validator signs: name its key by --key FILE, or run --role archive"
+        )
+    if role == Role.ARCHIVE and key is not None:
+        raise OperatorError("--role archive signs nothing: leave --key out")
+    if role != Role.SEQUENCER and config.peer_url is None:
+        raise OperatorError(f"--role {role}: name the sequencer by --peer wss://HOST:PORT")
+    if role == Role.SEQUENCER and config.peer_url is not None:
+        raise OperatorError("--role sequencer is who the others link to: leave --peer out")
+    if config.peer_url is not None:
+        validate_peer_url(config.peer_url)
+    if role != Role.SEQUENCER and config.faults:
+        raise OperatorError("--faults alters a sequencer's own numbers: leave it out here")
+
+
+# --- the sequencer --------------------------------------------------------------------------------
+
+
+def _run_sequencer(
+    config: NodeConfig, key: NodeKey | None, blockchain: Blockchain, database: LevelDb
+) -> None:
+    mempool = Mempool(blockchain)
+    sequencer = Sequencer(
+        blockchain,
+        mempool,
+        block_time_ms=config.block_time_ms,
+        instant=config.instant,
+        clock_ms=wall_time_ms,
+        seed=None if key is None else key.seed,
+        hold=Hold(config.data_dir / HOLD_FILE),
+    )
+    faults = Faults(blockchain, database) if config.faults else None
+    core = Core(blockchain, mempool, sequencer, faults=faults)
+    try:
+        _run(_sequence(config, key, blockchain, core, sequencer))
+    finally:
+        sequencer.stop()
+        core.close()
+
+
+async def _sequence(
+    config: NodeConfig,
+    key: NodeKey | None,
+    blockchain: Blockchain,
+    core: Core,
+    sequencer: Sequencer,
+) -> None:
+    stop = _stop_signal()
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serve(core, config))
+        if key is not None:
+            port = config.peer_port
+            if port is None:
+                port = server.port + 1 if config.port else 0
+            listening = listen(config.host, port, flag="--peer-port")
+            peer_port = listening.getsockname()[1]
+            peers = PeerServer(sequencer, ChainView(blockchain), key)
+            await stack.enter_async_context(peers.serve(listening))
+            sequencer.on_publish(peers.broadcast)
+            core.list_peers = peers.names
+            log.info("peers may link", url=f"wss://{config.host}:{peer_port}")
         sequencer.start()
         log.info("sequencer started", height=core.heads().latest.header.number)
         await stop.wait()
+
+
+# --- those who follow -----------------------------------------------------------------------------
+
+
+def _run_follower(config: NodeConfig, key: NodeKey | None, blockchain: Blockchain) -> None:
+    _check_set(config, key, blockchain)
+    seed, guard = None, None
+    if key is not None:
+        seed = key.seed
+        guard = SignGuard(config.data_dir / GUARD_FILE, seed, blockchain.genesis_hash)
+    hold = Hold(config.data_dir / HOLD_FILE)
+    node = ValidatorNode(blockchain, clock_ms=wall_time_ms, seed=seed, guard=guard, hold=hold)
+    core = Core(blockchain, Mempool(blockchain), node)
+    try:
+        _run(_follow(config, key, blockchain, core, node))
+    finally:
+        core.close()
+
+
+def _check_set(config: NodeConfig, key: NodeKey | None, blockchain: Blockchain) -> None:
+    """Refuse what genesis and the head's state know nothing of."""
+    validators = blockchain.next_validators()
+    if not validators.sequencer:
+        raise OperatorError(
+            f"{config.genesis_path} names no sequencer: there is no key to pin a link to, "
+            "start the chain with validators"
+        )
+    if key is None:
+        return
+    genesis = blockchain.genesis
+    known = (validators, ValidatorSet(genesis.sequencer, genesis.validators))
+    if all(find_validator(each, key.public_key) is None for each in known):
+        raise OperatorError(
+            f"{config.key_path}: 0x{key.public_key.hex()} is none of this chain's validators: "
+            "name the file of one that is, or run --role archive"
+        )
+
+
+async def _follow(
+    config: NodeConfig, key: NodeKey | None, blockchain: Blockchain, core: Core, node: ValidatorNode
+) -> None:
+    stop = _stop_signal()
+    assert config.peer_url is not None, "checked before"
+    client = PeerClient(Follower(node), ChainView(blockchain), config.peer_url, key=key)
+    core.list_peers = client.names
+    async with serve(core, config):
+        log.info(f"{config.role} started", height=core.heads().latest.header.number)
+        tasks = {asyncio.create_task(client.run()), asyncio.create_task(stop.wait())}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+
+def _run(node: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(node)
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _keep_genesis(genesis: Genesis, path: Path) -> None:
+    """Keep the document beside the database, for commands that get no more than the directory."""
+    if path.exists() and path.read_text(encoding="utf-8") == render_genesis(genesis):
+        return
+    with suppress(GenesisError):
+        if path.exists() and read_genesis(path) == genesis:
+            return
+    temporary = path.with_suffix(".new")
+    temporary.write_text(render_genesis(genesis), encoding="utf-8")
+    temporary.replace(path)

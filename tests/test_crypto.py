@@ -15,6 +15,9 @@ from node.crypto import (
     HALF_ORDER,
     address_of,
     checksum_address,
+    ed25519_public_key,
+    ed25519_sign,
+    ed25519_verify,
     eip712_digest,
     keccak256,
     recover,
@@ -139,3 +142,54 @@ def test_eip712_digest_is_what_a_wallet_signs() -> None:
 
     signed = Account.sign_message(message, TRADER_KEY)
     assert recover(digest, signed.r, signed.s, signed.v - 27) == TRADER
+
+
+# --- Ed25519 --------------------------------------------------------------------------------------
+
+RFC_8032 = [
+    # RFC 8032, section 7.1, tests 1 and 2: seed, public key, message, signature
+    (
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+        "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seed", "public", "message", "signature"), RFC_8032)
+def test_ed25519_is_rfc_8032s(seed: str, public: str, message: str, signature: str) -> None:
+    key, text, expected = bytes.fromhex(seed), bytes.fromhex(message), bytes.fromhex(signature)
+
+    assert ed25519_public_key(key).hex() == public
+    assert ed25519_sign(key, text) == expected
+    assert ed25519_verify(bytes.fromhex(public), expected, text)
+
+
+@given(st.integers(0, 511))
+def test_an_altered_ed25519_signature_is_none(bit: int) -> None:
+    seed, public, message, signature = (bytes.fromhex(each) for each in RFC_8032[1])
+    altered = (int.from_bytes(signature, "big") ^ 1 << bit).to_bytes(64, "big")
+
+    assert not ed25519_verify(public, altered, message)
+    assert not ed25519_verify(public, signature, message + b"\0")
+    assert not ed25519_verify(ed25519_public_key(seed[::-1]), signature, message)
+
+
+@pytest.mark.parametrize("key", [b"", bytes(31), bytes(33), b"\xff" * 32])
+def test_what_is_no_ed25519_key_verifies_nothing(key: bytes) -> None:
+    assert not ed25519_verify(key, bytes(64), b"message")
+
+
+@pytest.mark.parametrize("seed", [b"", bytes(31), bytes(33)])
+def test_what_is_no_ed25519_seed_is_refused(seed: bytes) -> None:
+    with pytest.raises(KeyFileError, match="32 bytes"):
+        ed25519_public_key(seed)

@@ -12,7 +12,16 @@ interface IExchange is ISystem {
     enum TimeInForce {
         GTC, // rests until cancelled
         IOC, // is cancelled
-        POST_ONLY // rests; refused if it would trade
+        POST_ONLY, // rests; refused if it would trade
+        FOK, // refuses the order
+        GTT // rests until its expiry
+    }
+
+    /// @notice What happens when an arriving order meets one of its own account.
+    enum SelfTrade {
+        CANCEL_MAKER, // the resting order leaves, matching goes on
+        EXPIRE_TAKER, // the rest of the arriving order leaves
+        CANCEL_BOTH
     }
 
     /// @notice Which side of its trigger price fires a trigger.
@@ -31,7 +40,16 @@ interface IExchange is ISystem {
         MAKER_LIMIT, // the taker met its maximum of makers
         LIQUIDATION, // before its owner's liquidation
         MODE, // too aggressive for POST_ONLY mode
-        PRICE_BAND // the rest of an aggressive order met the price band
+        PRICE_BAND, // the rest of an aggressive order met the price band
+        FORK, // a fork cancels all but take-profits and stop-losses
+        GOVERNANCE, // the council cancelled it
+        EXPIRED, // its time was over
+        PAIR, // the pair's other leg was filled
+        PARENT, // its parent order left without a fill
+        DEADLINE, // its owner did not renew the dead-man's cancel
+        LIMIT, // it would pass the market's maximum position or open interest
+        UNCOVERED, // its owner's equity no longer carries it
+        SETTLEMENT // its market was closed for ever
     }
 
     /// @notice A margin account at the present marks.
@@ -57,6 +75,9 @@ interface IExchange is ISystem {
         int64 price;
         bool reduceOnly;
         uint64 height; // the block in which it came to rest
+        uint64 clientId; // its owner's own number; 0: none
+        uint64 expiresMs; // the block time from which on it is gone; 0: never
+        bool postOnly; // an amendment must not take either
     }
 
     /// @notice A waiting or fired take-profit or stop-loss.
@@ -66,6 +87,56 @@ interface IExchange is ISystem {
         int64 triggerPrice;
         TriggerKind kind;
         int64 firedMark; // the mark that fired it; 0 while it waits
+        int64 limitPrice; // the worst price at which it trades; 0: a market order's
+        bool reduceOnly; // whether it only closes a position
+        uint64 expiresMs; // the block time from which on it is gone; 0: never
+        uint64 clientId; // its owner's own number; 0: none
+        uint64 other; // the pair's other leg while it is open, else 0
+        uint64 parent; // the resting order whose fills activate it; 0: none, or no more
+        int64 pending; // how many lots of the size wait for the parent's fills
+    }
+
+    /// @notice What an order asks for.
+    struct OrderRequest {
+        uint32 market;
+        int64 size; // positive buys
+        int64 price;
+        TimeInForce timeInForce;
+        bool reduceOnly;
+        uint64 expiresMs; // GTT needs it, POST_ONLY may have it; 0: never
+        uint64 clientId; // unique among what the account has open, fits 53 bits; 0: none
+        SelfTrade selfTrade;
+    }
+
+    /// @notice What a take-profit or stop-loss asks for.
+    struct TriggerRequest {
+        uint32 market;
+        int64 size; // positive buys
+        int64 triggerPrice; // the mark that fires it, inclusive
+        TriggerKind kind;
+        int64 limitPrice; // the worst price at which it trades; 0: a market order's
+        bool reduceOnly; // false: it may open a position too
+        uint64 expiresMs; // 0: never
+        uint64 clientId; // 0: none
+    }
+
+    /// @notice One leg of a pair; it always closes only.
+    struct Leg {
+        int64 triggerPrice; // the mark that fires it, inclusive
+        int64 limitPrice; // the worst price at which it trades; 0: a market order's
+        uint64 clientId; // 0: none
+    }
+
+    /// @notice What one action of a batch did.
+    struct Result {
+        bool success;
+        bytes output; // what the action returned, or the error with which it was refused
+    }
+
+    /// @notice Who may trade for an account.
+    struct Agent {
+        address agent;
+        uint64 expiresMs; // the block time from which on it may no more
     }
 
     /// @notice A market: how to convert its units, and its present state.
@@ -101,6 +172,8 @@ interface IExchange is ISystem {
     /// @param price Ticks; a market order's is its bound.
     /// @param timeInForce What happens to what does not trade at once.
     /// @param reduceOnly Whether it may only close a position.
+    /// @param expiresMs The block time from which on it is gone; 0: never.
+    /// @param clientId Its owner's own number; 0: none.
     event OrderPlaced(
         uint32 indexed market,
         address indexed account,
@@ -108,24 +181,99 @@ interface IExchange is ISystem {
         int64 size,
         int64 price,
         TimeInForce timeInForce,
-        bool reduceOnly
+        bool reduceOnly,
+        uint64 expiresMs,
+        uint64 clientId
+    );
+
+    /// @notice An order goes on under a new number: amended, or a stop order that came to rest.
+    /// @param market The market.
+    /// @param account Whose order.
+    /// @param orderId The number that it had.
+    /// @param newOrderId The number that it has, later in time; the old one if it kept its place.
+    /// @param size What remains, before the fills of the new number; positive buys.
+    /// @param price Ticks.
+    event OrderReplaced(
+        uint32 indexed market,
+        address indexed account,
+        uint64 orderId,
+        uint64 newOrderId,
+        int64 size,
+        int64 price
     );
 
     /// @notice A take-profit or stop-loss waits.
     /// @param market The market.
     /// @param account Whose trigger.
     /// @param orderId Of the same sequence as orders.
-    /// @param size What it closes; positive buys.
+    /// @param size What it trades; positive buys.
     /// @param triggerPrice The mark that fires it, inclusive.
     /// @param kind Which side fires.
+    /// @param limitPrice The worst price at which it trades; 0: a market order's.
+    /// @param reduceOnly Whether it only closes a position.
+    /// @param expiresMs The block time from which on it is gone; 0: never.
+    /// @param clientId Its owner's own number; 0: none.
+    /// @param other The pair's other leg; 0: none.
+    /// @param parent The resting order whose fills activate it; 0: none.
     event TriggerPlaced(
         uint32 indexed market,
         address indexed account,
         uint64 orderId,
         int64 size,
         int64 triggerPrice,
-        TriggerKind kind
+        TriggerKind kind,
+        int64 limitPrice,
+        bool reduceOnly,
+        uint64 expiresMs,
+        uint64 clientId,
+        uint64 other,
+        uint64 parent
     );
+
+    /// @notice A fill of its parent order activated some of a leg.
+    /// @param market The market.
+    /// @param account Whose.
+    /// @param orderId The leg.
+    /// @param size What it may close now.
+    event TriggerActivated(
+        uint32 indexed market,
+        address indexed account,
+        uint64 orderId,
+        int64 size
+    );
+
+    /// @notice An account arms, renews or disarms its dead-man's cancel.
+    /// @param account Whose.
+    /// @param cancelAtMs The block time at which everything is cancelled; 0: disarmed.
+    event DeadlineSet(address indexed account, uint64 cancelAtMs);
+
+    /// @notice An account did not renew its dead-man's cancel: all that it had open is cancelled.
+    /// @param account Whose.
+    /// @param cancelAtMs The block time that has come.
+    event DeadlinePassed(address indexed account, uint64 cancelAtMs);
+
+    /// @notice An account set its own initial margin fraction.
+    /// @param market The market.
+    /// @param account Whose.
+    /// @param initialMarginPpm Millionths of the notional; 0: the market's alone.
+    event OwnMarginSet(uint32 indexed market, address indexed account, uint32 initialMarginPpm);
+
+    /// @notice An account lets an agent trade for it.
+    /// @param account Whose.
+    /// @param agent Who may.
+    /// @param expiresMs The block time from which on it may no more.
+    event AgentAuthorized(address indexed account, address indexed agent, uint64 expiresMs);
+
+    /// @notice An account takes its leave back.
+    /// @param account Whose.
+    /// @param agent Who may no more.
+    event AgentRevoked(address indexed account, address indexed agent);
+
+    /// @notice A batch was carried out, each action by itself.
+    /// @param account For whom.
+    /// @param sender By whom: the account, or its agent.
+    /// @param results What each action did, in order.
+    event BatchExecuted(address indexed account, address indexed sender, Result[] results);
 
     /// @notice A taker met a resting order, at the maker's price.
     /// @param market The market.
@@ -205,6 +353,23 @@ interface IExchange is ISystem {
         int256 proceeds,
         int256 bankruptcyQuote,
         int256 vaultPayment
+    );
+
+    /// @notice A market was closed for ever, every position at one price.
+    /// @param market The market.
+    /// @param price Ticks.
+    event MarketSettled(uint32 indexed market, int64 price);
+
+    /// @notice A position was closed at the settlement price of its market.
+    /// @param market The market.
+    /// @param account Whose.
+    /// @param size What was closed, signed as the position.
+    /// @param proceeds What the account got, signed.
+    event PositionSettled(
+        uint32 indexed market,
+        address indexed account,
+        int64 size,
+        int256 proceeds
     );
 
     /// @notice The funding index moved.
@@ -315,6 +480,92 @@ interface IExchange is ISystem {
     /// @param market The market.
     error NoPrice(uint32 market);
 
+    /// @notice The code is no `SelfTrade`.
+    /// @param code The code.
+    error InvalidSelfTrade(uint8 code);
+
+    /// @notice An expiry must lie in the future; GTT needs one, GTC, IOC and FOK have none.
+    /// @param expiresMs Block time.
+    /// @param timeMs The block's time.
+    error InvalidExpiry(uint64 expiresMs, uint64 timeMs);
+
+    /// @notice A client id must fit 53 bits.
+    /// @param clientId The id.
+    error InvalidClientId(uint64 clientId);
+
+    /// @notice The account has something open under this client id.
+    /// @param clientId The id.
+    /// @param market Where.
+    /// @param orderId What.
+    error ClientIdInUse(uint64 clientId, uint32 market, uint64 orderId);
+
+    /// @notice The account has nothing open under this client id.
+    /// @param clientId The id.
+    error ClientIdNotFound(uint64 clientId);
+
+    /// @notice The order, to be filled whole or not at all, would not be filled whole.
+    /// @param market The market.
+    /// @param filled What would have been filled, signed.
+    /// @param size What was asked for.
+    error NotFilledWhole(uint32 market, int64 filled, int64 size);
+
+    /// @notice The order met an order of its own account and was to expire then.
+    /// @param market The market.
+    /// @param orderId The resting order.
+    error SelfTradeRefused(uint32 market, uint64 orderId);
+
+    /// @notice The account has as many orders and triggers open as it may.
+    /// @param count How many there would be.
+    /// @param maximum How many there may be.
+    error TooManyOpenOrders(uint32 count, uint32 maximum);
+
+    /// @notice The account has placed and amended as much in this block as it may.
+    /// @param maximum How many orders a block.
+    error TooManyActions(uint32 maximum);
+
+    /// @notice The position would be too large if all its orders were filled.
+    /// @param market The market.
+    /// @param size Lots, signed.
+    /// @param maximum Lots.
+    error PositionTooLarge(uint32 market, int256 size, int64 maximum);
+
+    /// @notice The fill would lift the market's open interest above its cap.
+    /// @param market The market.
+    /// @param openInterest Lots.
+    /// @param maximum Lots.
+    error OpenInterestTooLarge(uint32 market, int64 openInterest, int64 maximum);
+
+    /// @notice The new size is not smaller, or not on the same side.
+    /// @param sizeBefore What remains, signed.
+    /// @param size Lots.
+    error NotSmaller(int64 sizeBefore, int64 size);
+
+    /// @notice A fraction of the notional is 0 to 1,000,000 millionths.
+    /// @param initialMarginPpm Millionths.
+    error InvalidMarginFraction(uint32 initialMarginPpm);
+
+    /// @notice Neither the account itself nor a system address can be an agent.
+    /// @param agent The address.
+    error InvalidAgent(address agent);
+
+    /// @notice The account has not authorised this agent, or only until now.
+    /// @param account For whom.
+    /// @param agent The address.
+    error AgentNotAuthorized(address account, address agent);
+
+    /// @notice The account has as many agents as it may.
+    /// @param maximum How many.
+    error TooManyAgents(uint32 maximum);
+
+    /// @notice A batch has too many actions.
+    /// @param count How many.
+    /// @param maximum How many it may have.
+    error BatchTooLarge(uint32 count, uint32 maximum);
+
+    /// @notice Not an action that a batch may contain: placing, amending and cancelling are.
+    /// @param selector Its first four bytes.
+    error NotAnAction(bytes4 selector);
+
     /// @notice EIP-6093: the depositor has too few tokens.
     /// @param sender Whose tokens would move.
     /// @param balance What it has.
@@ -377,6 +628,146 @@ interface IExchange is ISystem {
     /// @param market The market.
     /// @return count How many there were.
     function cancelAllOrders(uint32 market) external returns (uint32 count);
+
+    /// @notice Places an order with everything that it may have.
+    /// @param request What it asks for.
+    /// @return orderId Counts from 1 in each market.
+    function placeOrderWith(OrderRequest calldata request) external returns (uint64 orderId);
+
+    /// @notice Places an order and a pair of legs that close what of it is filled.
+    /// @dev Fills of the order activate the legs. When it leaves, so does what it did not fill.
+    /// @param request The parent; not reduce-only.
+    /// @param takeProfit The leg that closes at a profit.
+    /// @param stopLoss The leg that closes at a loss.
+    /// @return orderId The parent.
+    /// @return takeProfitId The leg.
+    /// @return stopLossId The leg.
+    function placeOrderWithPair(
+        OrderRequest calldata request,
+        Leg calldata takeProfit,
+        Leg calldata stopLoss
+    ) external returns (uint64 orderId, uint64 takeProfitId, uint64 stopLossId);
+
+    /// @notice Places a take-profit, stop-loss or stop order with everything that it may have.
+    /// @param request What it asks for.
+    /// @return orderId Of the same sequence as orders.
+    function placeTriggerWith(TriggerRequest calldata request) external returns (uint64 orderId);
+
+    /// @notice Attaches a take-profit and a stop-loss to a position or a resting order.
+    /// @dev The first fill of one cancels the other.
+    /// @param market The market.
+    /// @param parentId The resting order whose fills activate them; 0: the position.
+    /// @param size What they close; positive buys. More than the position means all of it.
+    /// @param expiresMs The block time from which on they are gone; 0: never.
+    /// @param takeProfit The leg that closes at a profit.
+    /// @param stopLoss The leg that closes at a loss.
+    /// @return takeProfitId The leg.
+    /// @return stopLossId The leg.
+    function placeTriggerPair(
+        uint32 market,
+        uint64 parentId,
+        int64 size,
+        uint64 expiresMs,
+        Leg calldata takeProfit,
+        Leg calldata stopLoss
+    ) external returns (uint64 takeProfitId, uint64 stopLossId);
+
+    /// @notice Changes what remains and the price of a resting order.
+    /// @dev A smaller size at the same price keeps the place in the queue, all else is a new order.
+    /// @param market The market.
+    /// @param orderId The order.
+    /// @param size What shall remain; positive buys, the same side.
+    /// @param price Ticks.
+    /// @return newOrderId The number that it has from now on.
+    function amendOrder(
+        uint32 market,
+        uint64 orderId,
+        int64 size,
+        int64 price
+    ) external returns (uint64 newOrderId);
+
+    /// @notice Changes what remains and the price of a resting order.
+    /// @param clientId The order's; it keeps it.
+    /// @param size What shall remain; positive buys, the same side.
+    /// @param price Ticks.
+    /// @return newOrderId The number that it has from now on.
+    function amendByClientId(
+        uint64 clientId,
+        int64 size,
+        int64 price
+    ) external returns (uint64 newOrderId);
+
+    /// @notice Shrinks a resting order, which keeps its place; comes with the cancels in a block.
+    /// @param market The market.
+    /// @param orderId The order.
+    /// @param size What shall remain; positive buys.
+    function shrinkOrder(uint32 market, uint64 orderId, int64 size) external;
+
+    /// @notice Cancels an order or trigger of the caller.
+    /// @param clientId The client id of what is open.
+    function cancelByClientId(uint64 clientId) external;
+
+    /// @notice Cancels all orders and triggers of the caller, in all markets that are not HALTED.
+    /// @return count How many there were.
+    function cancelEverything() external returns (uint32 count);
+
+    /// @notice Cancels everything at a block time, unless renewed before: a dead-man's cancel.
+    /// @param cancelAtMs Block time; 0 disarms it.
+    function setDeadMansCancel(uint64 cancelAtMs) external;
+
+    /// @notice Sets the caller's own initial margin fraction; the larger one holds.
+    /// @param market The market.
+    /// @param initialMarginPpm Millionths, 1,000,000 / leverage; 0: the market's alone.
+    function setLeverage(uint32 market, uint32 initialMarginPpm) external;
+
+    /// @notice Lets an agent place, amend and cancel for the caller, by `batchFor`; never withdraw.
+    /// @param agent Who may.
+    /// @param expiresMs The block time from which on it may no more.
+    function authorizeAgent(address agent, uint64 expiresMs) external;
+
+    /// @notice Takes an agent's leave back.
+    /// @param agent Who may no more.
+    function revokeAgent(address agent) external;
+
+    /// @notice Carries out up to 50 actions; one that fails reverts only itself.
+    /// @param actions Calldata of functions that place, amend and cancel.
+    /// @return results What each did.
+    function batch(bytes[] calldata actions) external returns (Result[] memory results);
+
+    /// @notice Carries out up to 50 actions for an account that authorised the caller.
+    /// @param account For whom.
+    /// @param actions Calldata of functions that place, amend and cancel.
+    /// @return results What each did.
+    function batchFor(
+        address account,
+        bytes[] calldata actions
+    ) external returns (Result[] memory results);
+
+    /// @notice What an account has open under a client id; reverts with ClientIdNotFound.
+    /// @param account Whose.
+    /// @param clientId The id.
+    /// @return market Where.
+    /// @return orderId The order or trigger.
+    function findByClientId(
+        address account,
+        uint64 clientId
+    ) external view returns (uint32 market, uint64 orderId);
+
+    /// @notice Who may trade for an account.
+    /// @param account Whose.
+    /// @return Agents by address, expired ones too until another is authorised.
+    function getAgents(address account) external view returns (Agent[] memory);
+
+    /// @notice When all that an account has open will be cancelled.
+    /// @param account Whose.
+    /// @return Block time; 0: not armed.
+    function getDeadMansCancel(address account) external view returns (uint64);
+
+    /// @notice An account's own initial margin fraction.
+    /// @param account Whose.
+    /// @param market The market.
+    /// @return Millionths; 0: the market's alone holds.
+    function getLeverage(address account, uint32 market) external view returns (uint32);
 
     /// @notice A margin account at the present marks.
     /// @param account Whose.

@@ -7,6 +7,32 @@ import {ISystem} from "./ISystem.sol";
 /// @notice It earns a part of what liquidations bring beyond the bankruptcy price, and pays what they
 /// lack.
 interface ILiquidatorVault is ISystem {
+    /// @notice The vault took over a whole position, for what it was worth to its account's equity.
+    /// @param market The market.
+    /// @param account Whose position it was.
+    /// @param size What was closed, signed as the order that would have closed it.
+    /// @param bankruptcyQuote What the account got, signed.
+    event PositionTakenOver(
+        uint32 indexed market,
+        address indexed account,
+        int64 size,
+        int256 bankruptcyQuote
+    );
+
+    /// @notice Two opposite positions closed what they have in common; nobody else was willing.
+    /// @param market The market.
+    /// @param account Whose equity was below zero, or the vault.
+    /// @param counterparty Who stood first by profit and leverage.
+    /// @param size What the account closed, signed as the order that would have closed it.
+    /// @param quote What the account got from the counterparty, signed.
+    event PositionDeleveraged(
+        uint32 indexed market,
+        address indexed account,
+        address indexed counterparty,
+        int64 size,
+        int256 quote
+    );
+
     /// @notice A negative balance without a position was set to 0.
     /// @param account Whose.
     /// @param byVault What the vault paid, in atoms.

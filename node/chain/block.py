@@ -324,6 +324,12 @@ def decode_wire_block(data: bytes) -> Block:
     return _build_block(wire.header, wire.extension, transactions, wire.transitions)
 
 
+def decode_wire_head(data: bytes) -> Block:
+    """Return a peer's block without its body, to name a block whose body does not decode."""
+    wire = codec_of(_WireBlock).decode(data)
+    return _build_block(wire.header, wire.extension, (), ())
+
+
 def _build_block(
     header_data: bytes,
     extension_data: bytes,

@@ -111,12 +111,14 @@ class Blockchain:
         self.before_apply: Callable[[StateLedger], None] | None = None
         """Faults on purpose alter a block's ledger here; None but with --faults (DESIGN 9)."""
         store.check_ownership(document_hash(genesis))
-        block = store.load_head()
-        self.head = self._commit_genesis() if block is None else self._open_head(block)
+        block = store.load_head() or self._commit_genesis()
+        genesis_hash = store.load_canonical(Height(0))
+        assert genesis_hash is not None, "a chain has a block 0"
+        self.genesis_hash = genesis_hash
+        """Block 0's hash: it stands for the whole genesis document."""
+        self.head = self._open_head(block)
         first = self.block_at(Height(0))
         assert first is not None, "a chain has a block 0"
-        self.genesis_hash = first.hash
-        """Block 0's hash: it stands for the whole genesis document."""
         self.finalized = first
         """The newest block that a certified snapshot covers; genesis before the first."""
         self.certificate = self._load_certificate()
@@ -133,11 +135,13 @@ class Blockchain:
         transactions: Sequence[Transaction],
         time_ms: TimeMs,
         certificate: Certificate | None = None,
+        governance_inputs: Sequence[bytes] = (),
     ) -> Executed:
         """Execute a successor of the head; nothing is written.
 
-        The block names `certificate` if it is higher than its parent's, else its parent's. Raises
-        InvalidBlock or InvalidTransaction if there can be no such block.
+        `governance_inputs`, calldata of what the council signed, go first. The block names
+        `certificate` if it is higher than its parent's, else its parent's. Raises InvalidBlock or
+        InvalidTransaction if there can be no such block.
         """
         parent = self.head
         extension = parent.block.extension._replace(time_ms=time_ms)
@@ -152,7 +156,7 @@ class Blockchain:
         if self.before_apply is not None:
             self.before_apply(ledger)
         gas_limit = self.compute_gas_limit(extension.certified_height)
-        inputs = BlockInput(transactions, self.genesis.base_fee_wei, gas_limit)
+        inputs = BlockInput(transactions, self.genesis.base_fee_wei, gas_limit, governance_inputs)
         applied = apply_block(ledger, inputs)
         commit = self.states.commit(parent.block.header.state_root, ledger.changes())
         block = seal(applied, extension, parent.block.header, commit.root, inputs)
@@ -218,8 +222,9 @@ class Blockchain:
             gas_limit=genesis.gas_limit,
         )
         people = [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT]
+        inputs = [tx.data for tx in block.transactions if tx.sender == SYSTEM_ACCOUNT and tx.data]
         try:
-            return self.execute(people, block.extension.time_ms, certificate)
+            return self.execute(people, block.extension.time_ms, certificate, inputs)
         except InvalidTransaction as refusal:
             field = refusal.__notes__[-1]
             raise BodyMismatch(height, field, "included", str(refusal)) from refusal
@@ -350,8 +355,18 @@ class Blockchain:
         return changes
 
     def switch_head(self, block: Block) -> None:
-        """Make a block of another branch the head, whose rows say already that it is (a fork)."""
-        self.head = self._open_head(block)
+        """Make a block of another branch the head, whose rows say already that it is (a fork).
+
+        Certificate and `finalized` go back with it: only a council's fork moves them so.
+        """
+        with self.write_lock:
+            self.head = self._open_head(block)
+            self.certificate = self._load_certificate()
+            finalized = self.finalized.header
+            if self.store.load_canonical(finalized.number) != self.finalized.hash:
+                parent = self.store.load_block(block.header.parent_hash)
+                assert parent is not None, "a fork begins at a block that is kept"
+                self.finalized = parent
         for listener in self._listeners:
             listener(self.head)
 
@@ -386,6 +401,11 @@ class Blockchain:
             derived = Derived(state, {}, None)
         return self._ledger(state, derived, block, TimeMs(block.extension.time_ms + 1))
 
+    def next_ledger(self, time_ms: TimeMs) -> StateLedger:
+        """Return a throw-away ledger of the head's successor at this time."""
+        head = self.head
+        return self._ledger(head.state, head.derived, head.block, time_ms)
+
     def find_logs(
         self,
         first: Height,
@@ -419,7 +439,7 @@ class Blockchain:
 
     # --- beginnings ------------------------------------------------------------------------------
 
-    def _commit_genesis(self) -> Head:
+    def _commit_genesis(self) -> Block:
         ledger = build_genesis_ledger(self.genesis, self.states.at(EMPTY_TRIE_ROOT))
         commit = self.states.commit(EMPTY_TRIE_ROOT, ledger.changes())
         extension = Extension(
@@ -438,8 +458,7 @@ class Blockchain:
         header = block.header._replace(parent_hash=document_hash(self.genesis))
         block = block._replace(header=header, hash=header_hash(header))
         self.store.save_block(block, (), commit)
-        state = self.states.flat(self._kv.snapshot())
-        return Head(block, (), state, ledger.derive(state))
+        return block
 
     def _open_head(self, block: Block) -> Head:
         root = block.header.state_root
@@ -456,7 +475,7 @@ class Blockchain:
         self, state: StateReader, derived: Derived, parent: Block, time_ms: TimeMs
     ) -> StateLedger:
         moment = Moment(Height(parent.header.number + 1), time_ms, parent.extension.time_ms)
-        return StateLedger(state, derived, moment, self.genesis.chain_id)
+        return StateLedger(state, derived, moment, self.genesis.chain_id, self.genesis_hash)
 
 
 def seal(

@@ -3,7 +3,8 @@
 The sequencer calls it to seal, a validator to compare, an auditor to replay with other inputs.
 Order is consensus (RULES O6): a body lists its transactions by class, and between the classes the
 protocol does its own work, in the order written here. What it did is carried by at most three
-system transactions, at the phase boundaries, so that every Ethereum library can read it.
+system transactions, at the phase boundaries, so that every Ethereum library can read it. What the
+council signed and nobody paid for goes ahead of them, a system transaction each.
 """
 
 from __future__ import annotations
@@ -25,12 +26,25 @@ from node.errors import (
     NonceTooLow,
     Refusal,
 )
-from node.perp import funding, invariants, liquidation, modes, oracle, trigger
+from node.perp import (
+    decrees,
+    funding,
+    invariants,
+    liquidation,
+    mark,
+    modes,
+    oracle,
+    trigger,
+    vault,
+)
 from node.perp.account import FEES
+from node.perp.status import Mode
 from node.system import invariants as token_invariants
 from node.system.classes import ActionClass, classify
+from node.system.contracts import GOVERNANCE
 from node.system.dispatch import encode_refusal, execute_call, is_system_contract
 from node.system.gas import intrinsic_gas
+from node.system.governance import is_submission
 from node.system.logs import Log, encode_log
 from node.units import Address, Wei
 
@@ -42,6 +56,8 @@ class BlockInput(NamedTuple):
     """Signed by people, in executed order; no system transactions."""
     base_fee: Wei
     gas_limit: int
+    governance_inputs: Sequence[bytes] = ()
+    """Calldata of Governance: actions that the council signed, each in a system transaction."""
 
 
 class Applied(NamedTuple):
@@ -61,12 +77,15 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     """
     run = _Run(ledger, block)
     bodies = split_by_class(block.transactions, ledger, block.gas_limit)
+    require_halt_obeyed(ledger, block, bodies)
 
     modes.process_gap(ledger)
+    run.apply_governance_inputs(block.governance_inputs)
     run.apply_transactions(bodies[ActionClass.GOVERNANCE])
     run.apply_transactions(bodies[ActionClass.REPORT])
     oracle.process_prices(ledger)
     modes.process_alarms(ledger)
+    mark.process_mark(ledger)
     funding.process_funding(ledger)
     run.apply_transactions(bodies[ActionClass.ACCOUNT])
     modes.process_post_only_limits(ledger)
@@ -75,7 +94,8 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     run.apply_transactions(bodies[ActionClass.CANCEL])
     run.apply_transactions(bodies[ActionClass.POST_ONLY])
     liquidation.process_liquidations(ledger)
-    liquidation.process_negative_balances(ledger)
+    vault.process_negative_balances(ledger)
+    vault.process_vault_orders(ledger)
     trigger.process_fired_triggers(ledger)
     run.apply_system_transaction()
 
@@ -83,6 +103,7 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     trigger.process_new_triggers(ledger)
     funding.process_premium_sample(ledger)
     modes.process_reopening(ledger)
+    decrees.process_decrees(ledger)
     run.apply_system_transaction()
 
     run.collect_fees()
@@ -123,6 +144,20 @@ def split_by_class(
     return bodies
 
 
+def require_halt_obeyed(
+    ledger: StateLedger, block: BlockInput, bodies: Sequence[Sequence[Transaction]]
+) -> None:
+    """Refuse a block that a HALTED chain may not have: any but one for governance (X1)."""
+    if ledger.status.mode != Mode.HALTED:
+        return
+    actions = len(block.governance_inputs) + len(bodies[ActionClass.GOVERNANCE])
+    others = len(block.transactions) - len(bodies[ActionClass.GOVERNANCE])
+    if others or not actions:
+        was = f"{actions} council actions, {others} others"
+        expected = "council actions alone: the chain is HALTED"
+        raise BodyMismatch(ledger.height, "transactions", was, expected)
+
+
 def class_gas_limit(effective: ActionClass, gas_limit: int) -> int:
     """Return how much gas a body may have used up to and with a class (O8); floor."""
     return gas_limit if effective == ActionClass.ORDER else gas_limit * 2 // 3
@@ -145,6 +180,21 @@ class _Run:
         self._protocol_logs: list[Log] = []
         self._gas_used = 0
         self._fees = 0
+        self._is_halted = ledger.status.mode == Mode.HALTED
+        """Then a block is made for what the council does, not for what it refuses (X1)."""
+
+    def apply_governance_inputs(self, inputs: Sequence[bytes]) -> None:
+        """Carry out what the council signed; an action that its rule refuses can't be here."""
+        self._protocol_logs += self._take_logs()
+        for index, data in enumerate(inputs):
+            height, field = self._ledger.height, f"transactions[{index}]"
+            if not is_submission(data):
+                raise BodyMismatch(height, field, data, "what the council signed")
+            try:
+                execute_call(self._ledger, sender=SYSTEM_ACCOUNT, to=GOVERNANCE, value=0, data=data)
+            except Refusal as refusal:
+                raise BodyMismatch(height, field, "included", str(refusal)) from refusal
+            self._append_system_transaction(data, tuple(self._take_logs()))
 
     def apply_transactions(self, transactions: Sequence[Transaction]) -> None:
         """Apply people's transactions, in order."""
@@ -155,14 +205,16 @@ class _Run:
     def apply_system_transaction(self) -> None:
         """Carry what the protocol did since the last one, if it did anything to be read."""
         self._protocol_logs += self._take_logs()
-        if not self._protocol_logs:
-            return
+        if self._protocol_logs:
+            logs, self._protocol_logs = tuple(self._protocol_logs), []
+            self._append_system_transaction(b"", logs)
+
+    def _append_system_transaction(self, data: bytes, logs: tuple[Log, ...]) -> None:
         ledger = self._ledger
         native = ledger.get_native(SYSTEM_ACCOUNT)
         nonce = ledger.get_nonce(SYSTEM_ACCOUNT)
         ledger.set_native(SYSTEM_ACCOUNT, native._replace(nonce=nonce + 1))
-        tx = build_system_transaction(ledger.chain_id, nonce, b"")
-        logs, self._protocol_logs = tuple(self._protocol_logs), []
+        tx = build_system_transaction(ledger.chain_id, nonce, data)
         self._append(tx, status=1, gas=0, price=Wei(0), logs=logs, output=b"")
 
     def _apply_transaction(self, tx: Transaction) -> None:
@@ -179,6 +231,9 @@ class _Run:
         try:
             execute(ledger, tx.sender, tx.to, tx.value, tx.data)
         except Refusal as refusal:
+            if self._is_halted:
+                field = f"transactions[{len(self._body)}]"
+                raise BodyMismatch(ledger.height, field, "included", str(refusal)) from refusal
             ledger.revert(checkpoint)
             status, output = 0, encode_refusal(refusal)
         logs = tuple(self._take_logs())

@@ -14,10 +14,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from node.crypto import keccak256
 from node.encoding import Codec, codec_of
+from node.governance.audit import ActionUse, AuditEntry, AuditLog
 from node.governance.council import Council
+from node.governance.fork import Fork
 from node.governance.validators import ValidatorSet
 from node.perp.account import EXCHANGE, Account, Position, market_address
+from node.perp.agent import Agents
+from node.perp.expiry import Deadline
 from node.perp.funding import Funding
+from node.perp.mark import Basis, Mark
 from node.perp.market import Market
 from node.perp.modes import ChainStatus, MarketStatus
 from node.perp.oracle import Oracle, Report
@@ -91,6 +96,8 @@ ACCOUNTS = _by_account(0x01, Account, EXCHANGE)
 POSITIONS: Place[tuple[Address, MarketId], Position] = Place(
     0x02, Position, lambda _: EXCHANGE, lambda key: storage_key(0x02, key[1], key[0], 0)
 )
+AGENTS = _by_account(0x03, Agents, EXCHANGE)
+DEADLINES = _by_account(0x04, Deadline, EXCHANGE)
 
 MARKET_PARAMS = _by_market(0x10, MarketParams)
 MARKETS = _by_market(0x11, Market)
@@ -105,12 +112,28 @@ REPORTS: Place[tuple[MarketId, Address], Report] = Place(
 )
 ORDERS = _by_market_and_id(0x16, Order)
 TRIGGERS = _by_market_and_id(0x17, Trigger)
+MARKS = _by_market(0x18, Mark)
+BASES = _by_market(0x19, Basis)
 
 CHAIN_STATUS = _single(0x20, ChainStatus, GOVERNANCE)
 CHAIN_PARAMS = _single(0x21, ChainParams, GOVERNANCE)
 MARKET_IDS = _single(0x22, MarketIds, GOVERNANCE)
 COUNCIL = _single(0x23, Council, GOVERNANCE)
 VALIDATORS = _single(0x24, ValidatorSet, GOVERNANCE)
+AUDIT_LOG = _single(0x25, AuditLog, GOVERNANCE)
+AUDIT_ENTRIES: Place[int, AuditEntry] = Place(
+    0x26, AuditEntry, lambda _: GOVERNANCE, lambda number: storage_key(0x26, 0, NOBODY, number)
+)
+ACTION_USES: Place[Hash32, ActionUse] = Place(
+    0x27,
+    ActionUse,
+    lambda _: GOVERNANCE,
+    # A nonce is any 32 bytes, and 27 are left for it: its digest.
+    lambda nonce: b"\x27" + bytes(4) + keccak256(nonce)[:27],
+)
+FORKS: Place[int, Fork] = Place(
+    0x2A, Fork, lambda _: GOVERNANCE, lambda fork_id: storage_key(0x2A, 0, NOBODY, fork_id)
+)
 
 TOKEN_SUPPLY = _single(0x30, TokenSupply, TOKEN)
 TOKEN_BALANCES = _by_account(0x31, TokenBalance, TOKEN)

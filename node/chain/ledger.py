@@ -12,14 +12,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from node.chain import keys
+from node.chain.deadlines import DeadlineTable, Queue, load_queue
 from node.chain.keys import MarketIds, Place
+from node.governance.audit import ActionExecuted, AuditLog
 from node.governance.council import Council
 from node.governance.validators import ValidatorSet
-from node.perp.account import EXCHANGE, Account, Position, market_address
+from node.perp.account import EXCHANGE, SYSTEM_ADDRESS_MAX, Account, Position, market_address
 from node.perp.book import Book, Journal
 from node.perp.invariants import Touched
 from node.perp.modes import ChainStatus
 from node.perp.parameters import ChainParams, MarketParams
+from node.perp.watch import Watch
 from node.state.store import EMPTY_CODE_HASH, AccountChange, Changes, StateReader
 from node.system.ledger import SystemEvent, TokenEvent
 from node.system.token import TokenSupply
@@ -27,6 +30,7 @@ from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
 
 K = TypeVar("K")
 R = TypeVar("R", bound=tuple[Any, ...])
+V = TypeVar("V")
 
 
 class Native(NamedTuple):
@@ -101,23 +105,62 @@ class OverlayTable(Generic[K, R]):
         return record
 
 
+class BlockTable(Generic[K, V]):
+    """What only this block knows: no state, and undone like it."""
+
+    __slots__ = ("_journal", "_rows", "get")
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._rows: dict[K, V] = {}
+        self.get = self._rows.get
+
+    def set(self, key: K, record: V, /) -> None:
+        """Write a value."""
+        before = self._rows.get(key)
+        self._rows[key] = record
+        if before is None:
+            self._journal.append((self._rows.pop, (key,)))
+        else:
+            self._journal.append((self._rows.__setitem__, (key, before)))
+
+    def delete(self, key: K, /) -> None:
+        """Remove a value; no-op if absent."""
+        if key in self._rows:
+            self._journal.append((self._rows.__setitem__, (key, self._rows.pop(key))))
+
+
 class Standing:
     """Who has open positions, and who owes without one: kept beside the tables (derived)."""
 
-    __slots__ = ("_journal", "debtors", "holders")
+    __slots__ = ("_base_watch", "_journal", "_watch", "debtors", "holders")
 
     def __init__(
-        self, holders: dict[Address, int], debtors: dict[Address, None], journal: Journal
+        self,
+        holders: dict[Address, int],
+        debtors: dict[Address, None],
+        journal: Journal,
+        base_watch: Watch,
     ) -> None:
         self.holders = holders
         """Account -> number of its open positions."""
         self.debtors = debtors
         """Accounts with a negative balance and no open position."""
         self._journal = journal
+        self._base_watch = base_watch
+        self._watch: Watch | None = None
 
     def fork(self, journal: Journal) -> Standing:
         """Return a child to work on."""
-        return Standing(dict(self.holders), dict(self.debtors), journal)
+        watch = self._watch or self._base_watch
+        return Standing(dict(self.holders), dict(self.debtors), journal, watch)
+
+    @property
+    def watch(self) -> Watch:
+        """Whom liquidations must look at: forked from the parent's when first asked for."""
+        if self._watch is None:
+            self._watch = self._base_watch.fork()
+        return self._watch
 
     def count(self, account: Address, step: int) -> None:
         """Add to an account's number of open positions."""
@@ -208,18 +251,24 @@ class Derived:
     the next state. Immutable once it belongs to a head.
     """
 
-    __slots__ = ("_reader", "_standing", "books")
+    __slots__ = ("_deadlines", "_reader", "_standing", "books")
 
     def __init__(
-        self, reader: StateReader, books: dict[MarketId, Book], standing: Standing | None
+        self,
+        reader: StateReader,
+        books: dict[MarketId, Book],
+        standing: Standing | None,
+        deadlines: Queue | None = None,
     ) -> None:
         self._reader = reader
         self.books = books
         self._standing = standing
+        self._deadlines = deadlines
 
     def load(self, markets: Sequence[MarketId]) -> None:
         """Build everything now, so that readers in other threads only read."""
         self.standing()
+        self.deadlines()
         for market in markets:
             self.book(market)
 
@@ -234,6 +283,14 @@ class Derived:
         if self._standing is None:
             self._standing = load_standing(self._reader)
         return self._standing
+
+    def deadlines(self) -> Queue:
+        """Return dead-man's cancels by time, loading them from the records if need be."""
+        if self._deadlines is None:
+            records = self._reader.records(EXCHANGE, keys.DEADLINES.prefix)
+            decode = keys.DEADLINES.codec.decode
+            self._deadlines = load_queue((Address(key[5:25]), decode(data)) for key, data in records)
+        return self._deadlines
 
 
 def load_book(reader: StateReader, market: MarketId) -> Book:
@@ -254,11 +311,15 @@ def load_standing(reader: StateReader) -> Standing:
         account = Address(key[5:25])
         holders[account] = holders.get(account, 0) + 1
     debtors: dict[Address, None] = {}
+    members = []
     for key, data in reader.records(EXCHANGE, keys.ACCOUNTS.prefix):
         account = Address(key[5:25])
-        if keys.ACCOUNTS.codec.decode(data).balance < 0 and account not in holders:
+        record = keys.ACCOUNTS.codec.decode(data)
+        if record.balance < 0 and account not in holders:
             debtors[account] = None
-    return Standing(holders, debtors, [])
+        if record.markets and account > SYSTEM_ADDRESS_MAX:
+            members.append(account)
+    return Standing(holders, debtors, [], Watch(members))
 
 
 def _load_records(reader: StateReader, address: Address, place: Place[Any, R]) -> Iterator[R]:
@@ -277,12 +338,19 @@ class StateLedger:
     """The one implementation of the ledgers that `perp` and `system` declare."""
 
     def __init__(
-        self, reader: StateReader, derived: Derived, moment: Moment, chain_id: int
+        self,
+        reader: StateReader,
+        derived: Derived,
+        moment: Moment,
+        chain_id: int,
+        genesis_hash: Hash32,
     ) -> None:
         self.reader = reader
         self.derived = derived
         self.height, self.time_ms, self.parent_time_ms = moment
         self.chain_id = chain_id
+        self.genesis_hash = genesis_hash
+        """Block 0's hash: part of what the council signs."""
         self.journal: Journal = []
         self.events: list[SystemEvent] = []
         """What happened since `take_events`."""
@@ -307,7 +375,12 @@ class StateLedger:
         self.statuses = table(keys.STATUSES)
         self.oracles = table(keys.ORACLES)
         self.fundings = table(keys.FUNDINGS)
+        self.marks = table(keys.MARKS)
+        self.bases = table(keys.BASES)
         self.reports = table(keys.REPORTS)
+        self.agents = table(keys.AGENTS)
+        self.deadlines = DeadlineTable(table(keys.DEADLINES), derived.deadlines(), self.journal)
+        self.actions: BlockTable[Address, int] = BlockTable(self.journal)
         self.token_balances = table(keys.TOKEN_BALANCES)
         self.allowances = table(keys.ALLOWANCES)
         self.permit_nonces = table(keys.PERMIT_NONCES)
@@ -318,6 +391,10 @@ class StateLedger:
         self._chain_params = table(keys.CHAIN_PARAMS)
         self._council = table(keys.COUNCIL)
         self._validators = table(keys.VALIDATORS)
+        self.forks = table(keys.FORKS)
+        self.audit_entries = table(keys.AUDIT_ENTRIES)
+        self.action_uses = table(keys.ACTION_USES)
+        self._audit_log = table(keys.AUDIT_LOG)
         self._token_supply = table(keys.TOKEN_SUPPLY)
 
     # --- perp ------------------------------------------------------------------------------------
@@ -363,6 +440,22 @@ class StateLedger:
         """Return every address that owes without an open position, ascending."""
         return sorted(self.standing.debtors)
 
+    @property
+    def watch(self) -> Watch:
+        """Whom liquidations must look at."""
+        return self.standing.watch
+
+    def changed_owners(self) -> set[Address]:
+        """Return every account whose own records or orders this block wrote."""
+        owners = {*self.accounts.table.dirty, *(key[0] for key in self.positions.table.dirty)}
+        for book in self._books.values():
+            owners.update(book.changed_owners)
+        return owners
+
+    def silent(self, time_ms: TimeMs, /) -> Sequence[Address]:
+        """Return whose dead-man's cancel has come, by time, then account."""
+        return self.deadlines.silent(time_ms)
+
     def emit(self, event: SystemEvent, /) -> None:
         """Record what happened, in order."""
         self.events.append(event)
@@ -403,6 +496,15 @@ class StateLedger:
     def set_validators(self, validators: ValidatorSet, /) -> None:
         """Write who attests from the next block on."""
         self._validators.set(None, validators)
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """What the council did, as a whole."""
+        return _present(self._audit_log.get(None))
+
+    def set_audit_log(self, log: AuditLog, /) -> None:
+        """Write the audit log as a whole."""
+        self._audit_log.set(None, log)
 
     # --- native accounts -------------------------------------------------------------------------
 
@@ -481,8 +583,11 @@ class StateLedger:
 
     def derive(self, reader: StateReader) -> Derived:
         """Hand books and holders on to the state that this ledger's changes made."""
+        self.watch.pending.update(
+            owner for owner in self.changed_owners() if owner > SYSTEM_ADDRESS_MAX
+        )
         books = {**self.derived.books, **self._books}
-        return Derived(reader, books, self.standing)
+        return Derived(reader, books, self.standing, self.deadlines.queue)
 
     def touched(self) -> Touched:
         """Return what this block changed, for the cheap invariants."""
@@ -490,7 +595,9 @@ class StateLedger:
             accounts=sorted(self.accounts.table.changed()),
             positions=sorted(self.positions.table.changed()),
             markets=sorted(self._books),
-            events=[event for event in self.taken if not isinstance(event, TokenEvent)],
+            events=[
+                event for event in self.taken if not isinstance(event, TokenEvent | ActionExecuted)
+            ],
         )
 
     def touched_tokens(self) -> Sequence[Address]:
@@ -511,7 +618,9 @@ class StateLedger:
     def parent(self) -> StateLedger:
         """Return the parent's state, to compare with."""
         moment = Moment(self.height, self.time_ms, self.parent_time_ms)
-        parent = StateLedger(self.reader, self.derived, moment, self.chain_id)
+        parent = StateLedger(
+            self.reader, self.derived, moment, self.chain_id, self.genesis_hash
+        )
         for theirs, ours in zip(parent._tables, self._tables, strict=True):
             theirs.seed(ours.base)
         return parent

@@ -49,8 +49,6 @@ def validate_successor(block: Block, parent: Block) -> None:
     _same(height, "extra_data", header.extra_data, keccak256(encode_extension(extension)))
     root = ordered_root([tx.raw for tx in block.transactions])
     _same(height, "transactions_root", header.transactions_root, root)
-    transitions_root = ordered_root(block.transitions)
-    _same(height, "extension.transitions_root", extension.transitions_root, transitions_root)
 
 
 def validate_body(block: Block, *, chain_id: int, base_fee: Wei, gas_limit: int) -> None:

@@ -9,12 +9,17 @@ from node.cli.values import parse_block_time
 
 PEOPLE_MAX = 1_000
 """Of each kind: beyond this the banner and the start take too long."""
+VALIDATORS_MAX = 16
+"""Each is a process of its own."""
 
 
 def devnet(
     data_dir: Annotated[Path, typer.Option(help="Where the chain lives.")] = Path("devnet-data"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")] = 8545,
-    validators: Annotated[int, typer.Option(min=0, help="Validators; 0 for now.")] = 0,
+    validators: Annotated[
+        int | None,
+        typer.Option(min=0, max=VALIDATORS_MAX, help="Processes that recompute. [4]"),
+    ] = None,
     block_time: Annotated[str, typer.Option(help="Seconds between blocks, from 0.1.")] = "1",
     accounts: Annotated[
         int | None, typer.Option(min=0, max=PEOPLE_MAX, help="Funded accounts. [genesis: 10]")
@@ -41,6 +46,9 @@ def devnet(
     instant: Annotated[
         bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
     ] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
+    ] = False,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     host_name: Annotated[
         list[str] | None, typer.Option(help="A further name accepted in a Host header.")
@@ -49,20 +57,17 @@ def devnet(
         list[str] | None, typer.Option(help="A web origin that may call guarded methods.")
     ] = None,
 ) -> None:
-    """Run a sequencer, price reporters and traders; the same command resumes the chain."""
+    """Run a whole chain with traders and prices; the same command resumes it."""
     from node.devnet.replay import choose_prices
     from node.devnet.supervisor import DevnetConfig, run_devnet
     from node.devnet.template import Wishes
-    from node.errors import OperatorError
 
-    if validators:
-        raise OperatorError(
-            f"--validators {validators}: this version runs without validators: leave the flag out"
-        )
     run_devnet(
         DevnetConfig(
             data_dir=data_dir,
-            wishes=Wishes(genesis, accounts, reporters, bots, False if no_dev else None),
+            wishes=Wishes(
+                genesis, accounts, reporters, bots, False if no_dev else None, validators
+            ),
             fresh=fresh,
             prices=choose_prices(prices, speed),
             host=host,
@@ -71,5 +76,6 @@ def devnet(
             allowed_origins=tuple(allow_origin or ()),
             block_time_ms=parse_block_time(block_time),
             instant=instant,
+            faults=faults,
         )
     )

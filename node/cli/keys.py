@@ -1,4 +1,4 @@
-"""`perpnode keys`: accounts' private keys in files that only their owner can read."""
+"""`perpnode keys`: private keys of accounts and of nodes, in files only their owner can read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +14,17 @@ keys = typer.Typer(help="Make and show keys.", no_args_is_help=True)
 @keys.command()
 def new(
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    node: Annotated[
+        bool, typer.Option("--node", help="A sequencer's or validator's key, not an account's.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make a private key, write it to a file and print its address."""
+    """Make a private key, write it to a file and print its address or public key."""
+    if node:
+        from node.consensus.node_key import make_node_key
+
+        _print_node(file, make_node_key(file).public_key, as_json=as_json)
+        return
     from node.devnet.keyfile import make_key_file
 
     _print(file, make_key_file(file).address, as_json=as_json)
@@ -25,9 +33,15 @@ def new(
 @keys.command()
 def show(
     file: Annotated[Path, typer.Argument(help="A key file.")],
+    node: Annotated[bool, typer.Option("--node", help="A node's key, not an account's.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print the address of a key file; never the key."""
+    """Print the address or public key of a key file; never the private one."""
+    if node:
+        from node.consensus.node_key import read_node_key
+
+        _print_node(file, read_node_key(file).public_key, as_json=as_json)
+        return
     from node.devnet.keyfile import read_key_file
 
     _print(file, read_key_file(file).address, as_json=as_json)
@@ -40,3 +54,11 @@ def _print(file: Path, address: Address, *, as_json: bool) -> None:
         print_json({"address": checksum_address(address), "file": str(file)})
     else:
         print_table("key", [("address", checksum_address(address)), ("file", str(file))])
+
+
+def _print_node(file: Path, public_key: bytes, *, as_json: bool) -> None:
+    shown = "0x" + public_key.hex()
+    if as_json:
+        print_json({"publicKey": shown, "file": str(file)})
+    else:
+        print_table("node key", [("public key", shown), ("file", str(file))])

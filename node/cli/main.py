@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from node.cli.devnet import devnet
+from node.cli.fork import fork
 from node.cli.keys import keys
 from node.cli.run import run
+from node.cli.snapshot import snapshot
 from node.cli.status import status
+from node.cli.verify import verify
 from node.errors import PerpnodeError
 
 app = typer.Typer(
@@ -24,7 +27,10 @@ app = typer.Typer(
 app.command()(devnet)
 app.command()(run)
 app.command()(status)
+app.command()(verify)
 app.add_typer(keys, name="keys")
+app.add_typer(snapshot, name="snapshot")
+app.add_typer(fork, name="fork")
 
 
 def _print_version(wanted: bool) -> None:

@@ -25,6 +25,19 @@ def run(
     allow_origin: Annotated[
         list[str] | None, typer.Option(help="A web origin that may call guarded methods.")
     ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The node's own key file; archives have none.")
+    ] = None,
+    peer: Annotated[
+        str | None, typer.Option(help="The sequencer's link, wss://HOST:PORT, for all others.")
+    ] = None,
+    peer_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="A sequencer's link for peers. [--port + 1]"),
+    ] = None,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
+    ] = False,
     end_with_parent: Annotated[bool, typer.Option("--end-with-parent", hidden=True)] = False,
 ) -> None:
     """Run a node until SIGINT or SIGTERM."""
@@ -38,11 +51,15 @@ def run(
         allow_origins=tuple(allow_origin or ()),
         block_time_ms=parse_block_time(block_time),
         instant=instant,
+        key_path=key,
+        peer_url=peer,
+        peer_port=peer_port,
+        faults=faults,
     )
     if end_with_parent:
         from node.devnet.lifeline import end_with_parent as watch_parent
 
         watch_parent()
-    from node.service import run_sequencer
+    from node.service import run_node
 
-    run_sequencer(config)
+    run_node(config)

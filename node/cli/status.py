@@ -14,12 +14,14 @@ def status(
     rpc: Annotated[str, typer.Option(help="The node's URL.")] = DEFAULT_RPC,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a running node's heads, modes and markets."""
+    """Show a running node's heads, peers, disputes, modes and markets."""
     answer = asyncio.run(_ask(rpc))
     if as_json:
         print_json(answer)
     else:
         print_table(f"node at {rpc}", _rows(answer))
+        for line in _describe_disputes(answer["disputes"]):
+            typer.echo(line)
 
 
 async def _ask(url: str) -> dict[str, Any]:
@@ -29,6 +31,7 @@ async def _ask(url: str) -> dict[str, Any]:
         return {
             "status": await client.request("perp_status"),
             "markets": await client.request("perp_getMarkets"),
+            "disputes": await client.request("perp_getDisputes"),
         }
 
 
@@ -41,8 +44,11 @@ def _rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("phase", state["phase"] + (f": {state['reason']}" if state["reason"] else "")),
         ("mode", state["mode"]),
         ("latest", str(state["latest"])),
-        ("safe", str(state["safe"])),
+        ("safe", f"{state['safe']}, certified"),
         ("finalized", str(state["finalized"])),
+        ("validators", str(state["validators"]) if state["validators"] else "none"),
+        ("peers", ", ".join(state["peers"]) or "none"),
+        ("disputes", str(len(answer["disputes"]))),
         ("block time", f"{state['timeMs']} ms"),
         ("fork id", str(state["forkId"])),
         ("waiting", f"{state['waiting']} transactions"),
@@ -50,6 +56,14 @@ def _rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("deficit", f"{state['deficit']['decimal']} USDC"),
         *((market["symbol"], _describe_market(market)) for market in answer["markets"]),
     ]
+
+
+def _describe_disputes(disputes: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each different finding, with those who found it."""
+    authors: dict[str, list[str]] = {}
+    for dispute in disputes:
+        authors.setdefault(dispute["text"], []).append(str(dispute["validator"]))
+    return [f"disputed by validator {', '.join(found)}: {text}" for text, found in authors.items()]
 
 
 def _describe_market(market: dict[str, Any]) -> str:

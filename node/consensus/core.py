@@ -18,8 +18,12 @@ from node.chain.blockchain import Blockchain, FoundLog, Head
 from node.chain.execution import execute
 from node.chain.ledger import StateLedger
 from node.chain.transaction import AccessList, Transaction, decode_transaction
+from node.consensus.dispute import Dispute
+from node.consensus.faults import Fault, Faults
+from node.consensus.hold import Held
 from node.consensus.mempool import Mempool
-from node.consensus.sequencer import Sequencer
+from node.consensus.phase import Driver
+from node.consensus.submissions import Taken
 from node.crypto import keccak256
 from node.errors import (
     ContractCreation,
@@ -28,8 +32,10 @@ from node.errors import (
     InsufficientFunds,
     IntrinsicGasTooLow,
     InvalidTransaction,
+    NotSequencing,
     Refusal,
 )
+from node.governance.audit import AuditEntry
 from node.perp.account import DEFICIT, VAULT, get_account
 from node.perp.view import (
     AccountView,
@@ -44,6 +50,7 @@ from node.state.store import EMPTY_TRIE_ROOT
 from node.system.contracts import CONTRACTS
 from node.system.dispatch import encode_refusal
 from node.system.gas import intrinsic_gas
+from node.system.governance import GovernanceView, compute_view, get_audit_entries
 from node.units import Address, Hash32, Height, MarketId, Wei
 
 T = TypeVar("T")
@@ -105,9 +112,9 @@ class Status(NamedTuple):
     """How the chain and this node are."""
 
     phase: str
-    """"open" while blocks are sealed, "stopped" when an invariant refused one."""
+    """How this node's driver is (`node.consensus.phase`): "open", "lagging", "stopped"."""
     reason: str
-    """Why sealing stopped; empty while it goes on."""
+    """Why, in one sentence; empty while open."""
     mode: int
     """The chain's own mode (RULES, Modes)."""
     fork_id: int
@@ -116,6 +123,12 @@ class Status(NamedTuple):
     safe: Height
     finalized: Height
     time_ms: int
+    validators: int
+    """How many attest the next block; 0: every block is certified at once."""
+    peers: tuple[str, ...]
+    """Who is linked to this node now, by name."""
+    disputes: int
+    """How many there are about this branch."""
     waiting: int
     """Transactions in the mempool."""
     deficit: int
@@ -131,10 +144,21 @@ Listener = Callable[[Block, Sequence[Receipt]], None]
 class Core:
     """The one owner of database, mempool and sealing, as the front sees it."""
 
-    def __init__(self, blockchain: Blockchain, mempool: Mempool, sequencer: Sequencer) -> None:
+    def __init__(
+        self,
+        blockchain: Blockchain,
+        mempool: Mempool,
+        driver: Driver,
+        *,
+        faults: Faults | None = None,
+    ) -> None:
         self._blockchain = blockchain
         self._mempool = mempool
-        self._sequencer = sequencer
+        self._driver = driver
+        self._faults = faults
+        """Only with --faults."""
+        self.list_peers: Callable[[], Sequence[str]] = tuple
+        """Whom the peer link has now; nobody without one."""
         self._reads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="core-read")
         self._submits = ThreadPoolExecutor(1, thread_name_prefix="core-submit")
         genesis = blockchain.genesis
@@ -151,9 +175,15 @@ class Core:
     # --- heads and subscriptions -----------------------------------------------------------------
 
     def heads(self) -> Heads:
-        """Return the latest, safe and finalized blocks: without validators they are one."""
-        block = self._blockchain.head.block
-        return Heads(block, block, block)
+        """Return the latest, safe and finalized blocks: without validators they are one.
+
+        Safe is what certificates cover, finalized what a certified snapshot does.
+        """
+        blockchain = self._blockchain
+        head = blockchain.head.block
+        if not blockchain.next_validators().members:
+            return Heads(head, head, head)
+        return Heads(head, blockchain.safe_block(), blockchain.finalized)
 
     def subscribe_heads(self, listener: Listener) -> None:
         """Call `listener` in the core's thread with every new head."""
@@ -171,22 +201,39 @@ class Core:
         """Return how the chain and this node are."""
         head = self._blockchain.head
         ledger = self._blockchain.ledger_after(head.block)
-        failure = self._sequencer.failure
-        height = head.block.header.number
+        heads, phase = self.heads(), self._driver.phase()
         return Status(
-            phase="open" if failure is None else "stopped",
-            reason="" if failure is None else str(failure),
+            phase=phase.name,
+            reason=phase.reason,
             mode=ledger.status.mode,
             fork_id=ledger.status.fork_id,
             dev_epoch=ledger.status.dev_epoch,
-            latest=height,
-            safe=height,
-            finalized=height,
+            latest=heads.latest.header.number,
+            safe=heads.safe.header.number,
+            finalized=heads.finalized.header.number,
             time_ms=head.block.extension.time_ms,
+            validators=len(ledger.validators.members),
+            peers=tuple(self.list_peers()),
+            disputes=len(self._driver.disputes.current()),
             waiting=len(self._mempool),
             deficit=get_account(ledger, DEFICIT).balance,
             vault=get_account(ledger, VAULT).balance,
         )
+
+    def disputes(self) -> Sequence[Dispute]:
+        """Return every dispute this node knows of, by branch and height."""
+        return self._driver.disputes.all()
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether faults on purpose can be done here."""
+        return self._faults is not None
+
+    async def inject_fault(self, fault: Fault) -> int:
+        """Do a fault on purpose; return the value before. Raises FaultRefused."""
+        faults = self._faults
+        assert faults is not None, "only with --faults"
+        return await self._read(lambda: faults.inject(fault))
 
     # --- blocks and transactions -----------------------------------------------------------------
 
@@ -272,6 +319,27 @@ class Core:
         """Return a market's book as of a block, `depth` levels a side."""
         return await self._view(block, lambda ledger: compute_book_view(ledger, market, depth))
 
+    # --- the council -----------------------------------------------------------------------------
+
+    def hold(self) -> Held | None:
+        """Return the hold under which this node stands still, None if there is none."""
+        return self._driver.submissions.hold.current
+
+    async def submit_action(self, data: bytes) -> Taken:
+        """Take what the council signed, as calldata of Governance.
+
+        Raises the Refusal that stands against it, or ActionImpossible.
+        """
+        return await self._in(self._submits, self._driver.submit_action, data)
+
+    async def governance_view(self, block: Block) -> GovernanceView:
+        """Return who governs, and what they have set, as of a block."""
+        return await self._view(block, compute_view)
+
+    async def audit_entries(self, first: int, count: int, block: Block) -> Sequence[AuditEntry]:
+        """Return entries of the audit log as of a block."""
+        return await self._view(block, lambda ledger: get_audit_entries(ledger, first, count))
+
     # --- within the core -------------------------------------------------------------------------
 
     async def _read(self, function: Callable[..., T], *arguments: object) -> T:
@@ -286,6 +354,8 @@ class Core:
         return await self._read(lambda: compute(self._blockchain.ledger_after(block)))
 
     def _submit(self, raws: Sequence[bytes]) -> list[Hash32 | InvalidTransaction]:
+        if not self._driver.is_sequencing:
+            return [NotSequencing() for _ in raws]
         results: list[Hash32 | InvalidTransaction] = []
         for raw in raws:
             try:

@@ -60,9 +60,7 @@ class SignGuard:
         if last is not None and position <= last.position:
             if position == last.position and block_hash == last.block_hash:
                 return last.signature
-            raise SigningRefused(
-                _show(position), block_hash, _show(last.position), last.block_hash
-            )
+            raise SigningRefused(_show(position), block_hash, _show(last.position), last.block_hash)
         signature = ed25519_sign(self._seed, attestation_bytes(identity, height, block_hash))
         signed = Signed(position, block_hash, signature)
         crash_point("guard: before the file")

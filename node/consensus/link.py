@@ -17,7 +17,6 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 
-from node.consensus.handshake import Standing
 from node.consensus.messages import (
     FRAME_BYTES_MAX,
     CouncilAction,
@@ -29,7 +28,6 @@ from node.consensus.messages import (
     encode_message,
 )
 from node.errors import EncodingError, PeerRefused
-from node.governance.validators import ValidatorSet
 
 OBSERVER_MESSAGES: Final = (GetBlocks, GetChanges, CouncilAction)
 """What a peer without a key may say."""
@@ -73,25 +71,23 @@ class Peer(NamedTuple):
 
 
 class Service(Protocol):
-    """The node behind the link. All but `standing` and `validators` run on one worker thread.
+    """Who acts on messages; every call comes from one worker thread, `peer` names who sent it.
 
     A PerpnodeError raised for a message cuts its sender off.
     """
 
-    def standing(self) -> Standing:
-        """Return where this node is."""
-
-    def validators(self) -> ValidatorSet:
-        """Return the set whose members may link."""
-
-    def on_connected(self, peer: Peer) -> Sequence[Message]:
+    def on_connected(self, peer: str) -> Sequence[Message]:
         """Return what to tell a peer that just linked."""
 
-    def on_message(self, peer: Peer, message: Message) -> Sequence[Message]:
+    def on_message(self, peer: str, message: Message) -> Sequence[Message]:
         """Take a message; return what to tell its sender."""
 
+
+class TickingService(Service, Protocol):
+    """A service that has things to say by the clock as well."""
+
     def on_tick(self) -> Sequence[Message]:
-        """Return what became due; only a client's service is asked."""
+        """Return what became due."""
 
 
 class Frames:
@@ -143,16 +139,20 @@ class Link:
             self._cut.set_exception(PeerRefused(reason))
 
     async def run(
-        self, service: Service, worker: ThreadPoolExecutor, *, ticks: bool = False
+        self,
+        service: Service,
+        worker: ThreadPoolExecutor,
+        *,
+        on_tick: Callable[[], Sequence[Message]] | None = None,
     ) -> NoReturn:
-        """Talk until the link ends; raises what ended it."""
+        """Talk until the link ends, and raise what ended it; ask `on_tick` every so often."""
         tasks: set[asyncio.Future[NoReturn]] = {
             asyncio.create_task(self._write()),
             asyncio.create_task(self._read(service, worker)),
             self._cut,
         }
-        if ticks:
-            tasks.add(asyncio.create_task(self._tick(service, worker)))
+        if on_tick is not None:
+            tasks.add(asyncio.create_task(self._tick(on_tick, worker)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             raise next(iter(done)).exception() or AssertionError("a link ends by raising")
@@ -179,19 +179,21 @@ class Link:
             await self._filled.wait()
 
     async def _read(self, service: Service, worker: ThreadPoolExecutor) -> NoReturn:
-        await self._ask(worker, service.on_connected, self.peer)
+        await self._ask(worker, service.on_connected, self.peer.name)
         while True:
             message = decode_message(await self._frames.receive())
             if not self.peer.public_key and not isinstance(message, OBSERVER_MESSAGES):
                 raise PeerRefused(f"an observer sent {type(message).__name__}")
-            await self._ask(worker, service.on_message, self.peer, message)
+            await self._ask(worker, service.on_message, self.peer.name, message)
             # Who asks for more than it takes waits for itself.
             await self._drained.wait()
 
-    async def _tick(self, service: Service, worker: ThreadPoolExecutor) -> NoReturn:
+    async def _tick(
+        self, on_tick: Callable[[], Sequence[Message]], worker: ThreadPoolExecutor
+    ) -> NoReturn:
         while True:
             await asyncio.sleep(self._limits.tick_s)
-            await self._ask(worker, service.on_tick)
+            await self._ask(worker, on_tick)
 
     async def _ask(
         self,

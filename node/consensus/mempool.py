@@ -61,7 +61,8 @@ class Turn:
 class Selection:
     """A body in the making: transactions by effective class, within the gas of each class."""
 
-    def __init__(self, gas_limit: int) -> None:
+    def __init__(self, gas_limit: int, latest: ActionClass) -> None:
+        self._latest = latest
         self._bodies: list[list[Transaction]] = [[] for _ in ActionClass]
         self._gas_left = [class_gas_limit(each, gas_limit) for each in ActionClass]
         """What a class may still use; a class uses up the classes' after it as well."""
@@ -71,7 +72,8 @@ class Selection:
         effective = max(turn.latest, classify(tx.to, tx.data))
         gas = transaction_gas(tx)
         turn.balance -= max_cost(tx)
-        if turn.balance < 0 or gas > min(self._gas_left[effective:]):
+        is_later = effective > self._latest
+        if is_later or turn.balance < 0 or gas > min(self._gas_left[effective:]):
             turn.nonce = TURN_OVER
             return False
         for later in range(effective, len(self._gas_left)):
@@ -144,13 +146,15 @@ class Mempool:
                 nonce += 1
             return nonce
 
-    def choose(self) -> list[Transaction]:
-        """Return the next block's transactions in executed order (O6, O8).
+    def choose(self, latest: ActionClass = ActionClass.ORDER) -> list[Transaction]:
+        """Return the next block's transactions in executed order, none of a later class (O6, O8).
 
         What is chosen can't fail to be includable: nonces run on, and a sender's costs at their
         maximum stay within its balance at the head.
         """
-        selection = Selection(self._blockchain.genesis.gas_limit)
+        blockchain = self._blockchain
+        gas_limit = blockchain.compute_gas_limit(blockchain.certified_height())
+        selection = Selection(gas_limit, latest)
         turns: dict[Address, Turn] = {}
         with self._lock:
             for waiting in self._by_hash.values():

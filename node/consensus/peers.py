@@ -16,10 +16,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -28,13 +29,23 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from node.consensus.handshake import greet_client, greet_server
-from node.consensus.link import DEFAULT_LIMITS, Frames, Limits, Link, Peer, Service, say_why
+from node.chain.blockchain import Blockchain
+from node.consensus.handshake import Standing, greet_client, greet_server
+from node.consensus.link import (
+    DEFAULT_LIMITS,
+    Frames,
+    Limits,
+    Link,
+    Peer,
+    Service,
+    TickingService,
+    say_why,
+)
 from node.consensus.messages import FRAME_BYTES_MAX, Hello, Message, encode_message
 from node.consensus.node_key import NodeKey
 from node.consensus.peer_certificate import make_client_tls, make_server_tls, require_pinned_key
 from node.errors import OperatorError, PeerRefused, PerpnodeError
-from node.governance.validators import find_validator
+from node.governance.validators import ValidatorSet, find_validator
 
 log = structlog.get_logger()
 
@@ -55,11 +66,24 @@ _quiet.addHandler(logging.NullHandler())
 _quiet.propagate = False  # every end of a link is told here, in one line
 
 
+class Chain(Protocol):
+    """What the greeting asks of the chain; from the event loop's thread."""
+
+    def standing(self) -> Standing:
+        """Return where this node is."""
+
+    def validators(self) -> ValidatorSet:
+        """Return whose key the sequencer has, and whose the validators have."""
+
+
 class PeerServer:
     """The sequencer's end. Make it, and call all but `broadcast`, within the event loop."""
 
-    def __init__(self, service: Service, key: NodeKey, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, service: Service, chain: Chain, key: NodeKey, *, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._service = service
+        self._chain = chain
         self._key = key
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -68,18 +92,15 @@ class PeerServer:
         self._numbers = count(1)
         self._connections = 0
         self._tls = make_server_tls(key)
-        self.port = 0
-        """What it listens on, once it serves."""
 
     @contextlib.asynccontextmanager
-    async def listen(self, host: str, port: int) -> AsyncIterator[None]:
-        """Serve while the context lasts; OSError if the port is taken."""
+    async def serve(self, listening: socket.socket) -> AsyncIterator[None]:
+        """Take connections of a listening socket while the context lasts; close it then."""
         limits = self._limits
         try:
             async with serve(
                 self._serve,
-                host,
-                port,
+                sock=listening,
                 ssl=self._tls.context,
                 ssl_handshake_timeout=limits.hello_s,
                 open_timeout=limits.hello_s,
@@ -91,8 +112,7 @@ class PeerServer:
                 compression=None,
                 server_header=None,
                 logger=_quiet,
-            ) as server:
-                self.port = next(iter(server.sockets)).getsockname()[1]
+            ):
                 yield
         finally:
             self._worker.shutdown(cancel_futures=True)
@@ -106,6 +126,10 @@ class PeerServer:
     def peers(self) -> Sequence[Peer]:
         """Return who is linked now; from any thread."""
         return [link.peer for link in list(self._links.values())]
+
+    def names(self) -> Sequence[str]:
+        """Return the names of those who are linked now, sorted; from any thread."""
+        return sorted(peer.name for peer in self.peers())
 
     def _broadcast(self, frame: bytes) -> None:
         for link in self._links.values():
@@ -135,7 +159,7 @@ class PeerServer:
             hello = await greet_client(
                 Frames(connection),
                 self._key,
-                self._service.standing(),
+                self._chain.standing(),
                 certificate=self._tls.certificate_hash,
                 admit=self._admit,
             )
@@ -143,7 +167,7 @@ class PeerServer:
             if hello.public_key and older.peer.public_key == hello.public_key:
                 older.cut("the same key connected anew")
         if hello.public_key:
-            index = find_validator(self._service.validators(), hello.public_key)
+            index = find_validator(self._chain.validators(), hello.public_key)
             name = f"validator {index}"
         else:
             name = f"observer {name}"
@@ -151,7 +175,7 @@ class PeerServer:
 
     def _admit(self, hello: Hello) -> None:
         if hello.public_key:
-            if find_validator(self._service.validators(), hello.public_key) is None:
+            if find_validator(self._chain.validators(), hello.public_key) is None:
                 raise PeerRefused(f"key 0x{hello.public_key.hex()} is not in the validator set")
             return
         observers = sum(not link.peer.public_key for link in self._links.values())
@@ -164,17 +188,17 @@ class PeerClient:
 
     def __init__(
         self,
-        service: Service,
+        service: TickingService,
+        chain: Chain,
         url: str,
         *,
         key: NodeKey | None,
-        pinned: bytes,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._service = service
+        self._chain = chain
         self._url = validate_peer_url(url)
         self._key = key
-        self._pinned = pinned
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="follower")
@@ -182,10 +206,10 @@ class PeerClient:
         self._link: Link | None = None
         self._numbers = count(1)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the link stands now."""
-        return self._link is not None
+    def names(self) -> Sequence[str]:
+        """Return the sequencer's name while the link stands; from any thread."""
+        link = self._link
+        return [] if link is None else [link.peer.name]
 
     def send(self, message: Message) -> None:
         """Tell the sequencer, if the link stands; from any thread."""
@@ -215,7 +239,7 @@ class PeerClient:
         try:
             async with self._connect() as link:
                 log.info("linked to the sequencer", peer=self._url, height=link.peer.hello.height)
-                await link.run(self._service, self._worker, ticks=True)
+                await link.run(self._service, self._worker, on_tick=self._service.on_tick)
         except OperatorError:
             raise
         except (PerpnodeError, OSError, WebSocketException) as error:
@@ -243,15 +267,16 @@ class PeerClient:
             user_agent_header=None,
             logger=_quiet,
         ) as connection:
+            pinned = self._chain.validators().sequencer
             certificate = require_pinned_key(
-                connection.transport.get_extra_info("ssl_object"), self._pinned
+                connection.transport.get_extra_info("ssl_object"), pinned
             )
             async with _hello_timeout(limits):
                 hello = await greet_server(
                     Frames(connection),
                     self._key,
-                    self._service.standing(),
-                    pinned=self._pinned,
+                    self._chain.standing(),
+                    pinned=pinned,
                     certificate=certificate,
                 )
             peer = Peer(next(self._numbers), "the sequencer", hello)
@@ -260,6 +285,23 @@ class PeerClient:
                 yield self._link
             finally:
                 self._link = None
+
+
+class ChainView:
+    """A blockchain's head, as the greeting sees it."""
+
+    def __init__(self, blockchain: Blockchain) -> None:
+        self._blockchain = blockchain
+
+    def standing(self) -> Standing:
+        """Return where this node is."""
+        head = self._blockchain.head.block
+        identity = self._blockchain.identity_of(head)
+        return Standing(identity, head.header.number, head.hash)
+
+    def validators(self) -> ValidatorSet:
+        """Return the set that attests the head's successor."""
+        return self._blockchain.next_validators()
 
 
 def validate_peer_url(url: str) -> str:

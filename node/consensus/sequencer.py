@@ -1,25 +1,59 @@
-"""The built-in driver: it chooses, seals and commits a block every block time.
+"""The built-in driver: it chooses, seals and commits a block every block time, and gathers.
 
-One thread executes and commits; everything else reads heads. With instant sealing a block follows
-each admission, and an empty one at least every third of the gap limit, so that an idle chain is no
-outage (RULES X2).
+With instant sealing a block follows each admission, and an empty one at least every third of the
+gap limit, so that an idle chain is no outage (RULES X2). With validators, sealing pauses while too
+many blocks wait for their certificates, and stops when disputes make a certificate impossible, or
+when an invariant refuses a block (DESIGN section 6).
+
+Threads: one thread of its own executes and commits, holding the chain's write lock; peers' messages
+come from any other thread, one at a time under the sequencer's own lock, and touch signatures,
+disputes and certificates alone. What is for the peers goes to the listeners of `on_publish`, called
+in whichever thread has it: they hand it on and return.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from node.chain.blockchain import Blockchain
+from node.chain.certificate import encode_certificate, proposal_bytes
+from node.consensus.attestations import Attestations
+from node.consensus.disputes import Disputes
+from node.consensus.hold import Hold
 from node.consensus.mempool import Mempool
-from node.errors import InvalidBlock
-from node.units import TimeMs
+from node.consensus.messages import (
+    Attestation,
+    CertificateMessage,
+    CouncilAction,
+    DisputeMessage,
+    GetBlocks,
+    GetChanges,
+    Message,
+)
+from node.consensus.phase import LAGGING, OPEN, STOPPED, Phase
+from node.consensus.proposals import answer_blocks, answer_changes, make_proposal
+from node.consensus.submissions import Submissions, Taken
+from node.crypto import ed25519_public_key, ed25519_sign
+from node.errors import (
+    ActionImpossible,
+    InvalidAttestation,
+    KeyFileError,
+    PerpnodeError,
+    Refusal,
+    show,
+)
+from node.units import Height, TimeMs
 
 log = structlog.get_logger()
 
 GAP_PARTS = 3
+UNCERTIFIED_MAX = 8
+"""With so many uncertified blocks sealing pauses (DESIGN section 6)."""
+PAUSE_S = 0.5
+"""How often a paused or stopped sequencer looks again by itself."""
 
 
 class Sequencer:
@@ -33,17 +67,35 @@ class Sequencer:
         block_time_ms: int,
         instant: bool,
         clock_ms: Callable[[], int],
+        seed: bytes | None = None,
+        hold: Hold | None = None,
     ) -> None:
+        """Take the parts; KeyFileError unless `seed` is the key that genesis names, if it does.
+
+        Without a `hold` one is kept in memory.
+        """
         self._blockchain = blockchain
         self._mempool = mempool
         self._block_time_ms = block_time_ms
         self._instant = instant
         self._clock_ms = clock_ms
+        self._seed = seed
+        _require_key(blockchain, seed)
         self._wake = threading.Event()
+        self._resume = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
-        self.failure: Exception | None = None
-        """Why sealing stopped, if it did: reads go on."""
+        self._lock = threading.Lock()
+        self._attestations = Attestations()
+        self._withdrawn: frozenset[int] = frozenset()
+        """Validators that attested their disputed height, or a later one, after all."""
+        self._listeners: list[Callable[[Message], None]] = []
+        self.disputes = Disputes(blockchain)
+        self.submissions = Submissions(blockchain, hold or Hold())
+        self.submissions.on_taken(self._on_action_taken)
+        self.is_sequencing = True
+        self.failure: PerpnodeError | None = None
+        """What refused a block, if anything did: reads go on."""
         if instant:
             mempool.on_admitted(lambda _: self._wake.set())
 
@@ -55,33 +107,174 @@ class Sequencer:
         """End after the block in hand."""
         self._stopping = True
         self._wake.set()
+        self._resume.set()
         if self._thread.is_alive():
             self._thread.join()
 
+    def phase(self) -> Phase:
+        """Return whether sealing goes on, pauses or stopped, and why."""
+        held = self.submissions.hold.current
+        if held is not None:
+            return Phase(STOPPED, held.text())
+        if self.failure is not None:
+            return Phase(STOPPED, str(self.failure))
+        dispute = self.disputes.find_stop(self._withdrawn)
+        if dispute is not None:
+            return Phase(STOPPED, dispute.text())
+        head = self._blockchain.head.block.header.number
+        certified = self._blockchain.certified_height()
+        if head - certified >= UNCERTIFIED_MAX:
+            reason = f"blocks {certified + 1} to {head} are not certified: validators are missing"
+            return Phase(LAGGING, reason)
+        return Phase(OPEN, "")
+
     def seal(self) -> int:
-        """Make one block of what waits, commit it, and return how many transactions it took."""
-        chosen = self._mempool.choose()
-        parent_time = self._blockchain.head.block.extension.time_ms
-        time_ms = TimeMs(max(self._clock_ms(), parent_time + 1))
-        self._blockchain.commit(self._blockchain.execute(chosen, time_ms))
+        """Make one block of what waits, commit it, and return how many transactions it took.
+
+        A HALTED chain gets one only if the council's actions wait for it (X1).
+        """
+        blockchain = self._blockchain
+        with blockchain.write_lock:
+            parent_time = blockchain.head.block.extension.time_ms
+            time_ms = TimeMs(max(self._clock_ms(), parent_time + 1))
+            body = self.submissions.choose(self._mempool, time_ms)
+            if body is None:
+                return 0
+            chosen, inputs = body
+            executed = blockchain.execute(chosen, time_ms, blockchain.certificate, inputs)
+            block, signature = executed.block, b""
+            if self._seed is not None:
+                message = proposal_bytes(
+                    blockchain.identity_of(block), block.header.number, block.hash
+                )
+                signature = ed25519_sign(self._seed, message)
+            blockchain.commit(executed, signature=signature)
+        if self._listeners:
+            self._publish(make_proposal(blockchain, block))
         return len(chosen)
+
+    # --- peers -----------------------------------------------------------------------------------
+
+    def on_publish(self, listener: Callable[[Message], None]) -> None:
+        """Call `listener` with all that every peer should have, in whichever thread has it."""
+        self._listeners.append(listener)
+
+    def on_connected(self, peer: str) -> Sequence[Message]:
+        """Return what a new peer should have at once: the head, its certificate, disputes."""
+        blockchain = self._blockchain
+        head, certificate = blockchain.head.block, blockchain.certificate
+        messages: list[Message] = []
+        if head.header.number > 0:
+            messages.append(make_proposal(blockchain, head))
+        if certificate is not None and certificate.height > head.extension.certified_height:
+            messages.append(CertificateMessage(encode_certificate(certificate)))
+        log.debug("peer greeted", peer=peer, head=head.header.number)
+        return messages + [DisputeMessage(each) for each in self.disputes.current()]
+
+    def on_message(self, peer: str, message: Message) -> Sequence[Message]:
+        """Take a peer's message and return what to answer; what is not for it is passed over.
+
+        Raises InvalidAttestation or InvalidDispute for signatures that do not hold.
+        """
+        if isinstance(message, GetBlocks):
+            return [answer_blocks(self._blockchain, message)]
+        if isinstance(message, GetChanges):
+            return [answer_changes(self._blockchain, message)]
+        with self._lock:
+            if isinstance(message, Attestation):
+                self._on_attestation(message)
+            elif isinstance(message, DisputeMessage):
+                self._on_dispute(peer, message)
+            elif isinstance(message, CouncilAction):
+                self._on_council_action(peer, message)
+        return []
+
+    def _on_attestation(self, attestation: Attestation) -> None:
+        blockchain = self._blockchain
+        height, block_hash, index, _ = attestation
+        head = blockchain.head.block.header.number
+        block = blockchain.block_at(height) if 0 < height <= head else None
+        if block is None or block.hash != block_hash:
+            reason = f"{show(block_hash)} is no block of this chain"
+            raise InvalidAttestation(height, index, reason)
+        if height <= blockchain.certified_height():
+            return
+        certificate = self._attestations.add(
+            attestation, blockchain.identity_of(block), blockchain.validators_of(block)
+        )
+        self._withdraw(index, height)
+        if certificate is not None:
+            blockchain.add_certificate(certificate)
+            self._attestations.forget(height)
+            self._publish(CertificateMessage(encode_certificate(certificate)))
+            self._resume.set()
+
+    def _withdraw(self, index: int, height: Height) -> None:
+        """Stop counting a validator's dispute: it came to attest what it disputed."""
+        disputed = [each.height for each in self.disputes.current() if each.validator == index]
+        if disputed and height >= max(disputed):
+            self._withdrawn |= {index}
+            self._resume.set()
+
+    def _on_dispute(self, peer: str, message: DisputeMessage) -> None:
+        dispute = message.dispute
+        if not self.disputes.add(dispute):
+            return
+        self._withdrawn -= {dispute.validator}
+        log.error("block disputed", peer=peer, validator=dispute.validator, text=dispute.text())
+        self._publish(message)
+
+    def _on_council_action(self, peer: str, message: CouncilAction) -> None:
+        try:
+            self.submit_action(message.action)
+        except (Refusal, ActionImpossible) as refusal:
+            log.info("council action refused", peer=peer, reason=str(refusal))
+
+    def submit_action(self, data: bytes) -> Taken:
+        """Take what the council signed; raises the Refusal against it, or ActionImpossible."""
+        return self.submissions.submit(data, is_stopped=self.phase().name == STOPPED)
+
+    def _on_action_taken(self, data: bytes) -> None:
+        self._publish(CouncilAction(data))
+        self._wake.set()
+        self._resume.set()
+
+    def _publish(self, message: Message) -> None:
+        for listener in self._listeners:
+            listener(message)
+
+    # --- the sealing thread ----------------------------------------------------------------------
 
     def _run(self) -> None:
         due = self._clock_ms()
-        while not self._stopping:
+        while True:
             self._wait_until(due)
+            self._wait_until_open()
             if self._stopping:
                 return
             self._wake.clear()
             started = self._clock_ms()
             try:
                 taken = self.seal()
-            except InvalidBlock as failure:
-                # An invariant refused the block (DESIGN section 6): nothing was written.
+            except PerpnodeError as failure:
+                # An invariant, or the disk, refused the block: nothing was written.
                 self.failure = failure
                 log.error("sealing stopped", reason=str(failure))
                 return
             due = self._next_due(started, taken)
+
+    def _wait_until_open(self) -> None:
+        told = OPEN
+        while not self._stopping:
+            self._resume.clear()
+            phase = self.phase()
+            if phase.name != told:
+                how = "sealing goes on" if phase.name == OPEN else f"sealing {phase.name}"
+                log.warning(how, reason=phase.reason)
+                told = phase.name
+            if phase.name == OPEN:
+                return
+            self._resume.wait(PAUSE_S)
 
     def _next_due(self, started: int, taken: int) -> int:
         if not self._instant:
@@ -100,3 +293,12 @@ class Sequencer:
             self._wake.wait(left / 1000)
             if not self._instant:
                 self._wake.clear()
+
+
+def _require_key(blockchain: Blockchain, seed: bytes | None) -> None:
+    expected = blockchain.next_validators().sequencer
+    own = b"" if seed is None else ed25519_public_key(seed)
+    if own != expected:
+        names = f"0x{expected.hex()}" if expected else "none: blocks are not signed"
+        has = f"0x{own.hex()}" if own else "none"
+        raise KeyFileError(f"the sequencer's public key is {has}, genesis names {names}")

@@ -20,8 +20,15 @@ def decimal(amount: int, decimals: int) -> str:
     return f"{sign}{whole}.{fraction:0{decimals}}" if decimals else f"{sign}{whole}"
 
 
-def render_banner(directory: DataDirectory, *, version: str, url: str, prices: str) -> str:
-    """Return all that an engineer needs to connect and trade."""
+def render_banner(
+    directory: DataDirectory,
+    *,
+    version: str,
+    url: str,
+    prices: str,
+    validators: Sequence[str] = (),
+) -> str:
+    """Return all that an engineer needs to connect and trade; `validators` are their URLs."""
     genesis = directory.genesis
     accounts = directory.people.accounts
     markets = ", ".join(f"{market.params.symbol} ({market.id})" for market in genesis.markets)
@@ -48,6 +55,7 @@ def render_banner(directory: DataDirectory, *, version: str, url: str, prices: s
             *_section("Markets", [markets]),
             *_section("Prices", [prices]),
             *_section("Actors", [_actors(directory)]),
+            *_section("Validators", _validators(genesis, validators)),
             *_section("Data", [f"{directory.path} ({state})"]),
             *_section("RPC and WebSocket", [url, url.replace("http", "ws", 1)]),
         ]
@@ -68,6 +76,13 @@ def _balances(genesis: Genesis, accounts: Sequence[Keypair]) -> list[str]:
         for index, keypair in enumerate(accounts)
         for native, tokens in [owned[keypair.address]]
     ] or ["none"]
+
+
+def _validators(genesis: Genesis, urls: Sequence[str]) -> list[str]:
+    return [
+        f"({index}) 0x{member.public_key.hex()} {url}"
+        for index, (member, url) in enumerate(zip(genesis.validators, urls, strict=False))
+    ] or ["none: every block counts as certified at once"]
 
 
 def _caveat(directory: DataDirectory) -> list[str]:

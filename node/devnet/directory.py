@@ -4,6 +4,8 @@ genesis.json   written once, before anything else; every start reads it
 db/, HEAD      the node's database and its side file (`node.service`)
 prices.json    where the replay of a price file began
 logs/          what each process of this start said
+keys/          the nodes' own keys, made once, readable by their owner alone
+validator-N/   a validator's own data directory
 """
 
 import fcntl
@@ -14,10 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from node.chain.genesis import Genesis, read_genesis, render_genesis
+from node.chain.genesis import Genesis, read_genesis, render_genesis, validate_genesis
+from node.consensus.node_key import NodeKey, make_node_key, read_node_key
 from node.devnet.durable import TEMPORARY_SUFFIX, write_durably
-from node.devnet.template import TEMPLATE, People, Wishes, make_genesis, recover_people
-from node.errors import DatabaseInUse, OperatorError
+from node.devnet.template import (
+    TEMPLATE,
+    VALIDATORS_DEFAULT,
+    VALIDATORS_MAX,
+    People,
+    Wishes,
+    make_genesis,
+    recover_people,
+)
+from node.errors import DatabaseInUse, KeyFileError, OperatorError
+from node.governance.validators import Validator
 
 GENESIS_FILE = "genesis.json"
 DATABASE_DIRECTORY = "db"
@@ -25,7 +37,17 @@ HEAD_FILE = "HEAD"
 PRICES_FILE = "prices.json"
 LOG_DIRECTORY = "logs"
 LOCK_FILE = "devnet.lock"
-OWN_NAMES = {GENESIS_FILE, DATABASE_DIRECTORY, HEAD_FILE, PRICES_FILE, LOG_DIRECTORY, LOCK_FILE}
+KEYS_DIRECTORY = "keys"
+OWN_NAMES = {
+    GENESIS_FILE,
+    DATABASE_DIRECTORY,
+    HEAD_FILE,
+    PRICES_FILE,
+    LOG_DIRECTORY,
+    LOCK_FILE,
+    KEYS_DIRECTORY,
+    *(f"validator-{index}" for index in range(VALIDATORS_MAX)),
+}
 
 
 class DataDirectory(NamedTuple):
@@ -40,6 +62,19 @@ class DataDirectory(NamedTuple):
     def genesis_path(self) -> Path:
         """Where the genesis document stands."""
         return self.path / GENESIS_FILE
+
+    @property
+    def sequencer_key_path(self) -> Path:
+        """Where the sequencer's key stands, if genesis names one."""
+        return self.path / KEYS_DIRECTORY / "sequencer.json"
+
+    def validator_key_path(self, index: int) -> Path:
+        """Return where a validator's key stands."""
+        return self.path / KEYS_DIRECTORY / f"validator-{index}.json"
+
+    def validator_path(self, index: int) -> Path:
+        """Return a validator's own data directory."""
+        return self.path / f"validator-{index}"
 
     @property
     def prices_path(self) -> Path:
@@ -58,15 +93,54 @@ def open_directory(path: Path, wishes: Wishes) -> DataDirectory:
     if genesis_path.exists():
         genesis = read_genesis(genesis_path)
         people = recover_people(genesis, wishes, where=genesis_path)
-        return DataDirectory(path, genesis, people, is_new=False)
+        directory = DataDirectory(path, genesis, people, is_new=False)
+        _check_keys(directory)
+        return directory
     _require_vacant(path)
     genesis, people = make_genesis(read_genesis(wishes.template or TEMPLATE), wishes)
+    count = VALIDATORS_DEFAULT if wishes.validators is None else wishes.validators
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if count:
+            genesis = _with_validators(DataDirectory(path, genesis, people, is_new=True), count)
         write_durably(genesis_path, render_genesis(genesis))
     except OSError as error:
         raise _unusable(path, error) from None
     return DataDirectory(path, genesis, people, is_new=True)
+
+
+def _with_validators(directory: DataDirectory, count: int) -> Genesis:
+    """Make the nodes' keys, or find those of an unfinished start; return genesis naming them."""
+    directory.sequencer_key_path.parent.mkdir(mode=0o700, exist_ok=True)
+    sequencer = _make_or_read(directory.sequencer_key_path)
+    members = (_make_or_read(directory.validator_key_path(index)) for index in range(count))
+    genesis = directory.genesis._replace(
+        sequencer=sequencer.public_key,
+        validators=tuple(Validator(member.public_key, 1) for member in members),
+    )
+    validate_genesis(genesis)
+    return genesis
+
+
+def _make_or_read(path: Path) -> NodeKey:
+    return read_node_key(path) if path.exists() else make_node_key(path)
+
+
+def _check_keys(directory: DataDirectory) -> None:
+    """Refuse a directory whose keys are not those that its genesis names."""
+    genesis = directory.genesis
+    if not genesis.sequencer:
+        return
+    expected = {directory.sequencer_key_path: genesis.sequencer} | {
+        directory.validator_key_path(index): member.public_key
+        for index, member in enumerate(genesis.validators)
+    }
+    for path, public_key in expected.items():
+        if read_node_key(path).public_key != public_key:
+            raise KeyFileError(
+                f"{path}: {directory.genesis_path} names 0x{public_key.hex()} for it: "
+                "put the right key file back"
+            )
 
 
 def clear_directory(path: Path) -> None:
@@ -91,8 +165,8 @@ def clear_directory(path: Path) -> None:
             "nothing was deleted; name another --data-dir"
         )
     read_genesis(path / GENESIS_FILE)
-    if (path / DATABASE_DIRECTORY).exists():
-        _require_stopped(path / DATABASE_DIRECTORY)
+    for database in sorted(path.glob(f"**/{DATABASE_DIRECTORY}/LOCK")):
+        _require_stopped(database.parent)
     try:
         for name in sorted(_names_in(path) - {GENESIS_FILE}):
             _delete(path / name)

@@ -1,14 +1,14 @@
 """The devnet command's process: starts the children, tells what happens, ends them all.
 
-Order: genesis, then every process at once (actors wait for the node by themselves), the banner
-while the node starts, `Listening on` once it answers, a line for each block. The sequencer's end is
-the devnet's; an actor that ends is started again, later each time.
+Order: genesis, then every process at once (all wait for the sequencer by themselves), the banner
+while it starts, `Listening on` once it answers, a line for each block. The sequencer's end is the
+devnet's; a validator or an actor that ends is started again, later each time.
 """
 
 import asyncio
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from node.errors import NodeUnreachable, OperatorError
 from node.rpc.port import listen
 from node.units import DurationMs
 
-SEQUENCER_END_S = 20.0
+NODE_END_S = 20.0
 """A block's commit may be under way; killing is safe, but says less."""
 ACTOR_END_S = 2.0
 RESTART_FIRST_S = 0.5
@@ -52,6 +52,7 @@ class DevnetConfig(NamedTuple):
     allowed_origins: tuple[str, ...]
     block_time_ms: DurationMs
     instant: bool
+    faults: bool = False
 
 
 def run_devnet(config: DevnetConfig) -> None:
@@ -61,7 +62,32 @@ def run_devnet(config: DevnetConfig) -> None:
         clear_directory(config.data_dir)
     directory = open_directory(config.data_dir, config.wishes)
     with lock_directory(config.data_dir):
-        asyncio.run(Supervisor(config._replace(port=port), directory).run())
+        ports = _choose_ports(config.host, port, len(directory.genesis.validators))
+        asyncio.run(Supervisor(config._replace(port=port), directory, ports).run())
+
+
+class Ports(NamedTuple):
+    """Where the devnet's processes listen, beside the sequencer's own port."""
+
+    peers: int
+    """The sequencer's link for validators."""
+    validators: tuple[int, ...]
+    """Each validator's JSON-RPC."""
+
+
+def _choose_ports(host: str, port: int, validators: int) -> Ports:
+    """Return the ports that follow the sequencer's; where one is taken, any free one."""
+    with ExitStack() as taken:
+
+        def reserve(wanted: int) -> int:
+            try:
+                server = taken.enter_context(listen(host, wanted))
+            except (OperatorError, OverflowError):
+                server = taken.enter_context(listen(host, 0))
+            chosen: int = server.getsockname()[1]
+            return chosen
+
+        return Ports(reserve(port + 1), tuple(reserve(port + 2 + i) for i in range(validators)))
 
 
 def _reserve_port(host: str, port: int) -> int:
@@ -74,14 +100,16 @@ def _reserve_port(host: str, port: int) -> int:
 class Supervisor:
     """One run of the devnet."""
 
-    def __init__(self, config: DevnetConfig, directory: DataDirectory) -> None:
+    def __init__(self, config: DevnetConfig, directory: DataDirectory, ports: Ports) -> None:
         self._config = config
         self._directory = directory
+        self._ports = ports
         reachable = "127.0.0.1" if config.host in ("0.0.0.0", "::", "localhost") else config.host
         self._address = f"[{reachable}]" if ":" in reachable else reachable
         self._url = f"http://{self._address}:{config.port}"
         self._stop = asyncio.Event()
-        self._actors: dict[str, Child] = {}
+        self._children: dict[str, Child] = {}
+        """Those that are started again."""
         self._told = 0
 
     async def run(self) -> None:
@@ -95,7 +123,7 @@ class Supervisor:
             asyncio.create_task(self._stop.wait()),
             asyncio.create_task(self._fail_with(sequencer)),
             asyncio.create_task(self._tell()),
-            *(asyncio.create_task(self._keep_alive(role)) for role in self._actor_roles()),
+            *(asyncio.create_task(self._keep_alive(role)) for role in self._roles()),
         }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +133,7 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.gather(*(child.end() for child in self._actors.values()))
+            await asyncio.gather(*(child.end() for child in self._children.values()))
             await sequencer.end()
 
     # --- children ---------------------------------------------------------------------------------
@@ -125,12 +153,12 @@ class Supervisor:
         )
 
     async def _keep_alive(self, role: Role) -> None:
-        """Start an actor again whenever it ends."""
+        """Start a validator or an actor again whenever it ends."""
         pause_s = RESTART_FIRST_S
         loop = asyncio.get_running_loop()
         while True:
             started_s = loop.time()
-            child = self._actors[role.name] = await self._start(role)
+            child = self._children[role.name] = await self._start(role)
             status = await child.wait()
             words = child.last_words()
             if loop.time() - started_s > STABLE_S:
@@ -143,19 +171,44 @@ class Supervisor:
             pause_s = min(2 * pause_s, RESTART_LAST_S)
 
     def _sequencer_role(self) -> Role:
-        config = self._config
-        arguments = ["-m", "node", "run", "--role", "sequencer", "--end-with-parent"]
-        arguments += ["--genesis", str(self._directory.genesis_path)]
-        arguments += ["--data-dir", str(self._directory.path)]
-        arguments += ["--host", config.host, "--port", str(config.port)]
+        config, directory = self._config, self._directory
+        arguments = self._run_arguments("sequencer", directory.path, config.port)
         arguments += ["--block-time", decimal(config.block_time_ms, 3)]
+        if directory.genesis.sequencer:
+            arguments += ["--key", str(directory.sequencer_key_path)]
+            arguments += ["--peer-port", str(self._ports.peers)]
+        if config.instant:
+            arguments.append("--instant")
+        if config.faults:
+            arguments.append("--faults")
+        return Role("sequencer", arguments, None, NODE_END_S)
+
+    def _validator_role(self, index: int, port: int) -> Role:
+        directory = self._directory
+        arguments = self._run_arguments("validator", directory.validator_path(index), port)
+        arguments += ["--key", str(directory.validator_key_path(index))]
+        arguments += ["--peer", f"wss://{self._address}:{self._ports.peers}"]
+        return Role(f"validator-{index}", arguments, None, NODE_END_S)
+
+    def _run_arguments(self, role: str, data_dir: Path, port: int) -> list[str]:
+        config = self._config
+        arguments = ["-m", "node", "run", "--role", role, "--end-with-parent"]
+        arguments += ["--genesis", str(self._directory.genesis_path)]
+        arguments += ["--data-dir", str(data_dir)]
+        arguments += ["--host", config.host, "--port", str(port)]
         for name in config.host_names:
             arguments += ["--host-name", name]
         for origin in config.allowed_origins:
             arguments += ["--allow-origin", origin]
-        if config.instant:
-            arguments.append("--instant")
-        return Role("sequencer", arguments, None, SEQUENCER_END_S)
+        return arguments
+
+    def _roles(self) -> list[Role]:
+        """Return who is started again when it ends: validators, reporters, traders."""
+        validators = enumerate(self._ports.validators)
+        return [
+            *(self._validator_role(index, port) for index, port in validators),
+            *self._actor_roles(),
+        ]
 
     def _actor_roles(self) -> list[Role]:
         people = self._directory.people
@@ -193,7 +246,11 @@ class Supervisor:
         """Print the banner, say when the node listens, then a line for each block."""
         prices = describe_prices(self._config.prices)
         banner = render_banner(
-            self._directory, version=version("perpnode"), url=self._url, prices=prices
+            self._directory,
+            version=version("perpnode"),
+            url=self._url,
+            prices=prices,
+            validators=[f"http://{self._address}:{port}" for port in self._ports.validators],
         )
         _say(banner)
         is_listening = False
@@ -222,18 +279,29 @@ class Supervisor:
         if height <= self._told:
             return
         number = header["number"]
-        count, markets = await client.batch(
-            [("eth_getBlockTransactionCountByNumber", (number,)), ("perp_getMarkets", (number,))]
+        count, markets, status = await client.batch(
+            [
+                ("eth_getBlockTransactionCountByNumber", (number,)),
+                ("perp_getMarkets", (number,)),
+                ("perp_status", ()),
+            ]
         )
-        if isinstance(count, str) and isinstance(markets, list):
+        if isinstance(count, str) and isinstance(markets, list) and isinstance(status, dict):
             self._told = height
-            _say(render_block_line(header, int(count, 16), markets))
+            certified = status["safe"] if self._ports.validators else None
+            _say(render_block_line(header, int(count, 16), markets, certified))
 
 
 def render_block_line(
-    header: Mapping[str, Any], transactions: int, markets: Sequence[Mapping[str, Any]]
+    header: Mapping[str, Any],
+    transactions: int,
+    markets: Sequence[Mapping[str, Any]],
+    certified: int | None = None,
 ) -> str:
-    """Return the line that tells of a block: height, hash, transactions, gas, marks and modes."""
+    """Return the line that tells of a block: height, hash, transactions, gas, marks and modes.
+
+    `certified` is up to where validators have signed; None where there are none.
+    """
     marks = "  ".join(
         f"{market['symbol']} {market['mark']['decimal'] if market['mark'] else '-'}"
         + ("" if market["mode"] == "OPEN" else f" {market['mode']}")
@@ -243,6 +311,7 @@ def render_block_line(
     return (
         f"block {int(header['number'], 16):>6}  {header['hash'][:10]}…{header['hash'][-4:]}  "
         f"{transactions:>3} txs  {gas:>10,} gas  {marks}"
+        + ("" if certified is None else f"  certified {certified}")
     )
 
 

@@ -27,6 +27,12 @@ TOKENS = Quote(1_000_000 * 10**6)
 """1,000,000 USDC for each account and bot."""
 
 
+VALIDATORS_DEFAULT = 4
+"""Of three, "more than two thirds" forgives nobody."""
+VALIDATORS_MAX = 16
+"""Each is a process of its own."""
+
+
 class People(NamedTuple):
     """Those whose keys the devnet holds, by role."""
 
@@ -43,6 +49,7 @@ class Wishes(NamedTuple):
     reporters: int | None
     bots: int | None
     dev: bool | None
+    validators: int | None = None
 
 
 def quorum_of(reporters: int) -> int:
@@ -54,8 +61,14 @@ def make_genesis(template: Genesis, wishes: Wishes) -> tuple[Genesis, People]:
     """Return the template with the accounts, reporters and bots wished for, and their keys.
 
     What no wish speaks of stays as the template has it. With 0 reporters the template's stay in
-    genesis as well, but the devnet runs none.
+    genesis as well, but the devnet runs none. Validators are not here: their keys are made with the
+    data directory.
     """
+    if template.sequencer or template.validators:
+        raise OperatorError(
+            "the genesis document names a sequencer or validators, whose keys a devnet does not "
+            'have: leave "sequencer" and "validators" empty, and choose by --validators'
+        )
     old = find_people(template)
     people = People(
         _wished(ACCOUNTS_PATH, wishes.accounts, old.accounts),
@@ -94,11 +107,13 @@ def recover_people(genesis: Genesis, wishes: Wishes, *, where: Path) -> People:
     _require_agreement(where, "--bots", wishes.bots, len(found.bots))
     if wishes.reporters != 0:
         _require_agreement(where, "--reporters", wishes.reporters, len(found.reporters))
+    _require_agreement(where, "--validators", wishes.validators, len(genesis.validators))
     if wishes.dev is False and genesis.dev:
         raise _contradiction(where, "--no-dev", "dev: true")
     if wishes.template is not None:
         asked, _ = make_genesis(read_genesis(wishes.template), wishes)
-        if asked != genesis:
+        ours = asked._replace(sequencer=genesis.sequencer, validators=genesis.validators)
+        if ours != genesis:
             raise _contradiction(where, f"--genesis {wishes.template}", "another document")
     return _running(found, wishes)
 

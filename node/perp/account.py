@@ -118,12 +118,12 @@ def process_deposit(ledger: Ledger, owner: Address, amount: Quote) -> None:
 def process_withdrawal(ledger: Ledger, owner: Address, amount: Quote) -> None:
     """Turn `amount` of margin into tokens, against the bridge (M3).
 
-    What stays must carry IM, and a tenth of the open notional, ceiled: against the account. Mark
-    and oracle are one price as long as no other mark exists, so the less favourable is the mark.
+    What stays must carry IM, and a tenth of the open notional, ceiled: against the account. All of
+    it at the less favourable of mark and oracle.
     Raise NotAllowedInMode unless the chain and every market of the account are OPEN,
     WithdrawalsClosed behind the gate, InsufficientBalance.
     """
-    from node.perp.margin import compute_risk  # it reads this module's records
+    from node.perp.margin import compute_withdrawal_risk  # it reads this module's records
 
     assert amount >= 0, "a withdrawal is not negative"
     mode = ledger.status.mode
@@ -134,7 +134,7 @@ def process_withdrawal(ledger: Ledger, owner: Address, amount: Quote) -> None:
     open_from_ms = ledger.status.withdrawals_from_ms
     if ledger.time_ms < open_from_ms:
         raise WithdrawalsClosed(open_from_ms)
-    risk = compute_risk(ledger, owner)
+    risk = compute_withdrawal_risk(ledger, owner)
     floor = mul_div_ceil(risk.open_notional, ledger.params.withdrawal_floor_ppm, PPM)
     available = risk.equity - max(risk.initial, floor)
     if amount > available:

@@ -10,36 +10,19 @@ first change. The cost of a change depends on the length of one level and one ow
 moved in memory, not walked), not on the number of orders in the book.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from node.perp.order import Order, Trigger, TriggerKind
-from node.units import Address, Lots, OrderId, Quote, Ticks
+from node.perp.owned import NO_EXPOSURE, Exposure, Owned, PriceTime, delete, insert
+from node.units import Address, Lots, OrderId, Quote, Ticks, TimeMs
+
+__all__ = ["NO_EXPOSURE", "Book", "Exposure", "Journal"]
 
 Journal = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 """Undo steps, newest last: each a function and its arguments."""
-
-PriceTime = tuple[Ticks, OrderId]
-
-
-class Exposure(NamedTuple):
-    """What an account's resting orders, reduce-only ones left out, could add (G2)."""
-
-    buys: Lots
-    """Σ remaining of buys, ≥ 0."""
-    sells: Lots
-    """Σ remaining of sells, ≥ 0."""
-    value: Quote
-    """Σ remaining · price, in ticks · lots (times K gives atoms)."""
-    highest_buy: Ticks
-    """0 without buys."""
-    lowest_sell: Ticks
-    """0 without sells."""
-
-
-NO_EXPOSURE = Exposure(Lots(0), Lots(0), Quote(0), Ticks(0), Ticks(0))
 
 
 class Book:
@@ -59,12 +42,14 @@ class Book:
         self._orders: dict[OrderId, Order] = {}
         self._bids = _Side({}, [])
         self._asks = _Side({}, [])
-        self._owners: dict[Address, _Owned] = {}
+        self._owners: dict[Address, Owned] = {}
         self._own_owners: set[Address] = set()
         self._triggers: dict[OrderId, Trigger] = {}
         self._fired: list[OrderId] = []
         self._fires_above: list[PriceTime] = []
         self._fires_below: list[PriceTime] = []
+        self._children: dict[OrderId, tuple[OrderId, ...]] = {}
+        self._expiries: list[tuple[TimeMs, OrderId]] = []
         self._is_shared = False
 
     def fork(self, journal: Journal) -> "Book":
@@ -83,6 +68,11 @@ class Book:
     def triggers(self) -> Mapping[OrderId, Trigger]:
         """All triggers, fired ones included."""
         return MappingProxyType(self._triggers)
+
+    @property
+    def changed_owners(self) -> Collection[Address]:
+        """Whose orders or triggers were written or removed since the fork; undone ones too."""
+        return self._own_owners
 
     # --- changes ---------------------------------------------------------------------------------
 
@@ -176,6 +166,28 @@ class Book:
         owned = self._owners.get(owner)
         return [self._triggers[trigger_id] for trigger_id in owned.triggers] if owned else ()
 
+    def has_closing(self, owner: Address) -> bool:
+        """Tell whether the account has anything that follows its position (O2)."""
+        owned = self._owners.get(owner)
+        return owned is not None and bool(owned.reduce_only or owned.triggers)
+
+    def count_of(self, owner: Address) -> int:
+        """Return how many orders and triggers an account has (O7)."""
+        owned = self._owners.get(owner)
+        return len(owned.orders) + len(owned.triggers) if owned else 0
+
+    def resting_beside(self, owner: Address, size: Lots) -> Lots:
+        """Return Σ remaining on the side of `size`, signed, reduce-only orders left out (O7)."""
+        owned = self._owners.get(owner)
+        if owned is None:
+            return Lots(0)
+        return owned.buys if size > 0 else Lots(-owned.sells)
+
+    def find_client(self, owner: Address, client_id: int) -> OrderId | None:
+        """Return the account's order or trigger of a client id (O1)."""
+        owned = self._owners.get(owner)
+        return owned.clients.get(client_id) if owned else None
+
     def exposure_of(self, owner: Address) -> Exposure:
         """Return what G2 reserves for, without walking the account's orders."""
         owned = self._owners.get(owner)
@@ -202,7 +214,21 @@ class Book:
         keys = owned.buy_keys[buys_from:] + owned.sell_keys[:sells_to]
         return [self._orders[order_id] for _, order_id in keys]
 
-    # --- triggers --------------------------------------------------------------------------------
+    # --- triggers and times ----------------------------------------------------------------------
+
+    @property
+    def has_children(self) -> bool:
+        """Whether any trigger waits for a parent's fills."""
+        return bool(self._children)
+
+    def children_of(self, parent: OrderId) -> Sequence[Trigger]:
+        """Return the triggers that wait for an order's fills, by id (O1)."""
+        return [self._triggers[trigger_id] for trigger_id in self._children.get(parent, ())]
+
+    def expired(self, time_ms: TimeMs) -> Sequence[OrderId]:
+        """Return what is over at a time, inclusive, by expiry and id, without walking the rest."""
+        until = bisect_left(self._expiries, (TimeMs(time_ms + 1), OrderId(0)))
+        return [order_id for _, order_id in self._expiries[:until]]
 
     def fired_triggers(self) -> Sequence[Trigger]:
         """Return triggers with fired_mark > 0, by id."""
@@ -226,6 +252,8 @@ class Book:
         self._fired = parent._fired
         self._fires_above = parent._fires_above
         self._fires_below = parent._fires_below
+        self._children = parent._children
+        self._expiries = parent._expiries
         self._is_shared = True
 
     def _unshare(self) -> None:
@@ -238,13 +266,15 @@ class Book:
         self._fired = self._fired.copy()
         self._fires_above = self._fires_above.copy()
         self._fires_below = self._fires_below.copy()
+        self._children = self._children.copy()
+        self._expiries = self._expiries.copy()
         self._is_shared = False
 
-    def _own(self, owner: Address) -> "_Owned":
+    def _own(self, owner: Address) -> Owned:
         """Return the owner's lists to change: new, or copied at the first change."""
         owned = self._owners.get(owner)
         if owned is None:
-            owned = self._owners[owner] = _Owned()
+            owned = self._owners[owner] = Owned()
             self._own_owners.add(owner)
         elif owner not in self._own_owners:
             owned = self._owners[owner] = owned.copy()
@@ -254,36 +284,44 @@ class Book:
     # --- a change, and its undoing ---------------------------------------------------------------
 
     def _insert_order(self, order: Order) -> None:
-        order_id, owner, size, price, reduce_only, _ = order
+        order_id, owner, size, price, reduce_only, _, client_id, expires_ms, _ = order
         self._orders[order_id] = order
         (self._bids if size > 0 else self._asks).insert(price, order_id)
         owned = self._own(owner)
-        _insert(owned.orders, order_id)
+        insert(owned.orders, order_id)
+        if client_id:
+            owned.clients[client_id] = order_id
+        if expires_ms:
+            insert(self._expiries, (expires_ms, order_id))
         if reduce_only:
-            _insert(owned.reduce_only, order_id)
+            insert(owned.reduce_only, order_id)
         elif size > 0:
-            _insert(owned.buy_keys, (price, order_id))
+            insert(owned.buy_keys, (price, order_id))
             owned.buys = Lots(owned.buys + size)
             owned.value = Quote(owned.value + size * price)
         else:
-            _insert(owned.sell_keys, (price, order_id))
+            insert(owned.sell_keys, (price, order_id))
             owned.sells = Lots(owned.sells - size)
             owned.value = Quote(owned.value - size * price)
 
     def _delete_order(self, order: Order) -> None:
-        order_id, owner, size, price, reduce_only, _ = order
+        order_id, owner, size, price, reduce_only, _, client_id, expires_ms, _ = order
         del self._orders[order_id]
         (self._bids if size > 0 else self._asks).delete(price, order_id)
         owned = self._own(owner)
-        _delete(owned.orders, order_id)
+        delete(owned.orders, order_id)
+        if client_id:
+            del owned.clients[client_id]
+        if expires_ms:
+            delete(self._expiries, (expires_ms, order_id))
         if reduce_only:
-            _delete(owned.reduce_only, order_id)
+            delete(owned.reduce_only, order_id)
         elif size > 0:
-            _delete(owned.buy_keys, (price, order_id))
+            delete(owned.buy_keys, (price, order_id))
             owned.buys = Lots(owned.buys - size)
             owned.value = Quote(owned.value - size * price)
         else:
-            _delete(owned.sell_keys, (price, order_id))
+            delete(owned.sell_keys, (price, order_id))
             owned.sells = Lots(owned.sells + size)
             owned.value = Quote(owned.value + size * price)
         if owned.is_empty():
@@ -295,6 +333,7 @@ class Book:
         assert old.price == new.price, "an order never changes its price"
         assert (old.size > 0) == (new.size > 0), "an order never changes its side"
         assert old.reduce_only == new.reduce_only, "an order never changes its kind"
+        assert old[6:] == new[6:], "an order never changes its client id, expiry or nature"
         self._orders[new.id] = new
         if not new.reduce_only:
             owned = self._own(new.owner)
@@ -308,22 +347,39 @@ class Book:
 
     def _insert_trigger(self, trigger: Trigger) -> None:
         self._triggers[trigger.id] = trigger
-        _insert(self._own(trigger.owner).triggers, trigger.id)
+        owned = self._own(trigger.owner)
+        insert(owned.triggers, trigger.id)
+        if trigger.client_id:
+            owned.clients[trigger.client_id] = trigger.id
+        if trigger.expires_ms:
+            insert(self._expiries, (trigger.expires_ms, trigger.id))
+        if trigger.parent:
+            siblings = {*self._children.get(trigger.parent, ()), trigger.id}
+            self._children[trigger.parent] = tuple(sorted(siblings))
         if trigger.fired_mark:
-            _insert(self._fired, trigger.id)
-        else:
-            _insert(self._waiting(trigger), (trigger.trigger_price, trigger.id))
+            insert(self._fired, trigger.id)
+        elif trigger.active:
+            insert(self._waiting(trigger), (trigger.trigger_price, trigger.id))
 
     def _delete_trigger(self, trigger: Trigger) -> None:
         del self._triggers[trigger.id]
         owned = self._own(trigger.owner)
-        _delete(owned.triggers, trigger.id)
+        delete(owned.triggers, trigger.id)
+        if trigger.client_id:
+            del owned.clients[trigger.client_id]
         if owned.is_empty():
             del self._owners[trigger.owner]
+        if trigger.expires_ms:
+            delete(self._expiries, (trigger.expires_ms, trigger.id))
+        if trigger.parent:
+            siblings = [each for each in self._children[trigger.parent] if each != trigger.id]
+            self._children[trigger.parent] = tuple(siblings)
+            if not siblings:
+                del self._children[trigger.parent]
         if trigger.fired_mark:
-            _delete(self._fired, trigger.id)
-        else:
-            _delete(self._waiting(trigger), (trigger.trigger_price, trigger.id))
+            delete(self._fired, trigger.id)
+        elif trigger.active:
+            delete(self._waiting(trigger), (trigger.trigger_price, trigger.id))
 
     def _waiting(self, trigger: Trigger) -> list[PriceTime]:
         """Return the list of its direction: a mark at or above its price fires it, or below (O5).
@@ -351,79 +407,23 @@ class _Side:
         if level is None:
             self.levels[price] = [order_id]
             self.own_levels.add(price)
-            _insert(self.prices, price)
+            insert(self.prices, price)
         else:
             if price not in self.own_levels:
                 level = self._own(price, level)
-            _insert(level, order_id)
+            insert(level, order_id)
 
     def delete(self, price: Ticks, order_id: OrderId) -> None:
         level = self.levels[price]
         if len(level) == 1:
             del self.levels[price]
-            _delete(self.prices, price)
+            delete(self.prices, price)
         else:
             if price not in self.own_levels:
                 level = self._own(price, level)
-            _delete(level, order_id)
+            delete(level, order_id)
 
     def _own(self, price: Ticks, level: list[OrderId]) -> list[OrderId]:
         own = self.levels[price] = level.copy()
         self.own_levels.add(price)
         return own
-
-
-class _Owned:
-    """What one account has in a book; every list ascends."""
-
-    __slots__ = (
-        "buy_keys",
-        "buys",
-        "orders",
-        "reduce_only",
-        "sell_keys",
-        "sells",
-        "triggers",
-        "value",
-    )
-
-    def __init__(self) -> None:
-        self.orders: list[OrderId] = []
-        self.reduce_only: list[OrderId] = []
-        self.triggers: list[OrderId] = []
-        self.buy_keys: list[PriceTime] = []
-        """Of orders that are not reduce-only, like the four that follow."""
-        self.sell_keys: list[PriceTime] = []
-        self.buys = Lots(0)
-        self.sells = Lots(0)
-        self.value = Quote(0)
-
-    def copy(self) -> "_Owned":
-        other = _Owned()
-        other.orders = self.orders.copy()
-        other.reduce_only = self.reduce_only.copy()
-        other.triggers = self.triggers.copy()
-        other.buy_keys = self.buy_keys.copy()
-        other.sell_keys = self.sell_keys.copy()
-        other.buys = self.buys
-        other.sells = self.sells
-        other.value = self.value
-        return other
-
-    def is_empty(self) -> bool:
-        return not self.orders and not self.triggers
-
-
-def _insert(ascending: list[Any], item: Any) -> None:
-    """Insert an item that is not there; usually it is the largest."""
-    if not ascending or item > ascending[-1]:
-        ascending.append(item)
-    else:
-        insort(ascending, item)
-
-
-def _delete(ascending: list[Any], item: Any) -> None:
-    """Delete an item that is there."""
-    index = bisect_left(ascending, item)
-    assert ascending[index] == item, f"{item} is not in the list"
-    del ascending[index]

@@ -1,4 +1,4 @@
-"""Single invariants that both a block's check and the full sweep use (RULES I2, I3).
+"""Single invariants that both a block's check and the full sweep use (RULES I2, I3, I6, I7).
 
 Each raises InvariantViolation naming the field, its value and what it should be.
 """
@@ -6,12 +6,15 @@ Each raises InvariantViolation naming the field, its value and what it should be
 from collections.abc import Sequence
 
 from node.errors import InvariantViolation
-from node.perp.account import get_account, get_position, market_address
+from node.perp.account import FEES, VAULT, get_account, get_position, market_address
 from node.perp.fill import compute_reducible
-from node.perp.funding import get_funding
+from node.perp.funding import compute_pending, get_funding
 from node.perp.ledger import Ledger
+from node.perp.mark import compute_mark_band, get_mark
+from node.perp.oracle import get_oracle
 from node.perp.order import Order
-from node.units import PPB, Address, Lots, MarketId, OrderId
+from node.perp.status import Mode, get_mode
+from node.units import PPB, Address, Lots, MarketId, OrderId, div_floor, notional
 
 
 def check_pool(ledger: Ledger, market: MarketId) -> None:
@@ -25,6 +28,56 @@ def check_pool(ledger: Ledger, market: MarketId) -> None:
         funding.dust + funding.size_index_sum,
         "I3",
     )
+
+
+def check_fees(ledger: Ledger) -> None:
+    """I6: Fees are not negative."""
+    fees = get_account(ledger, FEES).balance
+    if fees < 0:
+        raise InvariantViolation(ledger.height, "Fees balance", fees, "at least 0", "I6")
+
+
+def check_vault(before: Ledger, after: Ledger) -> None:
+    """I6: the vault pays what it has, and takes no more than it may hold.
+
+    Its equity before is what it held before at the block's marks and indices: nothing that the
+    block did may have taken it below 0, or lower where it was there already (L5).
+    """
+    equity: int = get_account(after, VAULT).balance
+    least: int = get_account(before, VAULT).balance
+    for market in after.market_ids:
+        equity += _get_vault_worth(after, after, market)
+        least += _get_vault_worth(before, after, market)
+        held, had = (abs(get_position(each, VAULT, market).size) for each in (after, before))
+        limit = max(had, after.market_params(market).vault_size_max)
+        if held > limit:
+            where = f"market {market}, LiquidatorVault size"
+            raise InvariantViolation(after.height, where, held, f"at most {limit}", "I6")
+    least = min(0, least)
+    if equity < least:
+        raise InvariantViolation(
+            after.height, "LiquidatorVault equity", equity, f"at least {least}", "I6"
+        )
+
+
+def _get_vault_worth(holding: Ledger, after: Ledger, market: MarketId) -> int:
+    """Return what the vault's position in one state is worth at another's mark and index."""
+    position = get_position(holding, VAULT, market)
+    if position.size == 0:
+        return 0
+    value = notional(position.size, get_mark(after, market), after.market_params(market).k)
+    return value + div_floor(compute_pending(get_funding(after, market), position), PPB)
+
+
+def check_mark(before: Ledger, after: Ledger, market: MarketId) -> None:
+    """I7: the mark is within the band, and the oracle price where the parent did not end OPEN."""
+    mark, oracle = get_mark(after, market), get_oracle(after, market).price
+    if get_mode(before, market) != Mode.OPEN:
+        check_equal(after, f"market {market}, mark", mark, oracle, "I7")
+    band = compute_mark_band(oracle, after.market_params(market).mark_band_ppm)
+    if not band.lowest <= mark <= band.highest:
+        where, wanted = f"market {market}, mark", f"from {band.lowest} to {band.highest}"
+        raise InvariantViolation(after.height, where, mark, wanted, "I7")
 
 
 def check_book(ledger: Ledger, market: MarketId, order_ids: Sequence[OrderId]) -> None:

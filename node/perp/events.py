@@ -8,17 +8,20 @@ dispute will say. The ABI event of the same name (contracts/interfaces) has the 
 from typing import Annotated, NamedTuple
 
 from node.encoding import BIG
-from node.perp.order import CancelReason, TimeInForce, TriggerKind
+from node.perp.order import NEVER, NO_CLIENT_ID, CancelReason, TimeInForce, TriggerKind
 from node.perp.status import Mode, ModeReason
 from node.units import (
     Address,
     DurationMs,
     FundingIndex,
+    Hash32,
+    Height,
     Lots,
     MarketId,
     OrderId,
     Quote,
     RatePpb,
+    RatePpm,
     Ticks,
     TimeMs,
 )
@@ -131,6 +134,47 @@ class PositionLiquidated(NamedTuple):
     """Positive: the account's fee to the vault; negative: the vault paid the shortfall."""
 
 
+class PositionTakenOver(NamedTuple):
+    """The LiquidatorVault took a whole position for its bankruptcy quote (L3)."""
+
+    market: MarketId
+    account: Address
+    size: Lots
+    """What was closed, signed as the order that would have closed it."""
+    bankruptcy_quote: Annotated[Quote, BIG]
+    """b: what the account got, signed."""
+
+
+class PositionDeleveraged(NamedTuple):
+    """Two opposite positions closed what they have in common, for one's bankruptcy quote (L4)."""
+
+    market: MarketId
+    account: Address
+    counterparty: Address
+    size: Lots
+    """What the account closed, signed as the order that would have closed it."""
+    quote: Annotated[Quote, BIG]
+    """What the account got from the counterparty, signed."""
+
+
+class MarketSettled(NamedTuple):
+    """The council closed a market for ever, every position at one price (X5)."""
+
+    market: MarketId
+    price: Ticks
+
+
+class PositionSettled(NamedTuple):
+    """A position was closed at the settlement price of its market (X5)."""
+
+    market: MarketId
+    account: Address
+    size: Lots
+    """What was closed, signed as the position."""
+    proceeds: Annotated[Quote, BIG]
+    """What the account got, signed."""
+
+
 class BalanceAbsorbed(NamedTuple):
     """A negative balance without a position was set to 0 (L6)."""
 
@@ -163,6 +207,22 @@ class OrderPlaced(NamedTuple):
     price: Ticks
     time_in_force: TimeInForce
     reduce_only: bool
+    expires_ms: TimeMs = NEVER
+    client_id: int = NO_CLIENT_ID
+
+
+class OrderReplaced(NamedTuple):
+    """An order goes on: amended, or a stop order that came to rest (O1).
+
+    A new number is later in time; the old one means that it kept its place.
+    """
+
+    market: MarketId
+    account: Address
+    order_id: OrderId
+    new_order_id: OrderId
+    size: Lots
+    price: Ticks
 
 
 class TriggerPlaced(NamedTuple):
@@ -174,6 +234,75 @@ class TriggerPlaced(NamedTuple):
     size: Lots
     trigger_price: Ticks
     kind: TriggerKind
+    limit_price: Ticks = Ticks(0)
+    reduce_only: bool = True
+    expires_ms: TimeMs = NEVER
+    client_id: int = NO_CLIENT_ID
+    other: OrderId = OrderId(0)
+    parent: OrderId = OrderId(0)
+
+
+class TriggerActivated(NamedTuple):
+    """A fill of its parent order lets a leg close so much (O1)."""
+
+    market: MarketId
+    account: Address
+    order_id: OrderId
+    size: Lots
+
+
+class DeadlineSet(NamedTuple):
+    """An account armed, renewed or, with 0, disarmed its dead-man's cancel (O1)."""
+
+    account: Address
+    cancel_at_ms: TimeMs
+
+
+class DeadlinePassed(NamedTuple):
+    """An account did not renew it: all that it had open is cancelled (O1)."""
+
+    account: Address
+    cancel_at_ms: TimeMs
+
+
+class OwnMarginSet(NamedTuple):
+    """An account set its own initial margin fraction; 0: the market's alone (M4)."""
+
+    market: MarketId
+    account: Address
+    initial_margin_ppm: RatePpm
+
+
+class AgentAuthorized(NamedTuple):
+    """An agent may trade for the account until then (M4)."""
+
+    account: Address
+    agent: Address
+    expires_ms: TimeMs
+
+
+class AgentRevoked(NamedTuple):
+    """An agent may no more (M4)."""
+
+    account: Address
+    agent: Address
+
+
+class ActionResult(NamedTuple):
+    """What one action of a batch did (O1)."""
+
+    success: bool
+    output: bytes
+    """Its ABI return values, or the ABI error with which it was refused."""
+
+
+class BatchExecuted(NamedTuple):
+    """A batch was carried out, each action by itself (O1)."""
+
+    account: Address
+    sender: Address
+    """The account, or its agent (M4)."""
+    results: tuple[ActionResult, ...]
 
 
 class PriceReported(NamedTuple):
@@ -195,6 +324,61 @@ class ReportRefused(NamedTuple):
     reason: int
 
 
+class ForkStarted(NamedTuple):
+    """The block begins a branch, as the council signed (RECOVERY, fork step 1)."""
+
+    fork_id: int
+    snapshot_height: Height
+    snapshot_hash: Hash32
+    orphan_height: Height
+    orphan_hash: Hash32
+    plan_hash: Hash32
+    reason: str
+
+
+class NonceFloorRaised(NamedTuple):
+    """Every counter of signatures begins here on this branch (RECOVERY, fork step 2)."""
+
+    floor: int
+
+
+class RestartGap(NamedTuple):
+    """Time jumped; nothing accrues for it (RECOVERY, fork step 5)."""
+
+    from_ms: TimeMs
+    until_ms: TimeMs
+    last_restart_height: Height
+
+
+class PriceInvalidated(NamedTuple):
+    """A market is STALE until a quorum reports on this branch (RECOVERY, fork step 6)."""
+
+    market: MarketId
+    price: Ticks
+
+
+class HaltScheduled(NamedTuple):
+    """The council halts the chain at the end of this block (X1); height 0: it no longer does."""
+
+    height: Height
+
+
+class ModeDecreed(NamedTuple):
+    """The council sets a mode from the end of this block on; market 0 is the chain."""
+
+    market: MarketId
+    mode: Mode
+    held: Mode
+    """X2 leads no further toward OPEN."""
+
+
+class JumpAcknowledged(NamedTuple):
+    """The council acknowledged a price that waited as a JUMP: it is accepted (P2)."""
+
+    market: MarketId
+    price: Ticks
+
+
 TRANSITION_KINDS: dict[type, int] = {
     PriceAccepted: 1,
     ModeChanged: 2,
@@ -207,6 +391,17 @@ TRANSITION_KINDS: dict[type, int] = {
     OrderTriggered: 9,
     PositionLiquidated: 10,
     BalanceAbsorbed: 11,
+    ForkStarted: 12,
+    NonceFloorRaised: 13,
+    RestartGap: 14,
+    PriceInvalidated: 15,
+    OrderReplaced: 16,
+    TriggerActivated: 17,
+    DeadlinePassed: 18,
+    PositionTakenOver: 19,
+    PositionDeleveraged: 20,
+    MarketSettled: 21,
+    PositionSettled: 22,
 }
 """The numbers are consensus: append, never renumber. Events without one are logs only."""
 
@@ -222,10 +417,29 @@ Event = (
     | OrderTriggered
     | PositionLiquidated
     | BalanceAbsorbed
+    | PositionTakenOver
+    | PositionDeleveraged
+    | MarketSettled
+    | PositionSettled
+    | ForkStarted
+    | NonceFloorRaised
+    | RestartGap
+    | PriceInvalidated
     | Deposited
     | Withdrawn
     | OrderPlaced
     | TriggerPlaced
+    | OrderReplaced
+    | TriggerActivated
+    | DeadlineSet
+    | DeadlinePassed
+    | OwnMarginSet
+    | AgentAuthorized
+    | AgentRevoked
+    | BatchExecuted
     | PriceReported
     | ReportRefused
+    | HaltScheduled
+    | ModeDecreed
+    | JumpAcknowledged
 )

@@ -7,12 +7,20 @@ through the ledger's checkpoint if an account may not carry it.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from node.perp.account import FEES, FLAT, Leg, Position, process_entry, process_membership
-from node.perp.events import OrderCancelled, OrderFilled, OrderReduced
+from node.perp.account import FEES, FLAT, VAULT, Leg, Position, process_entry, process_membership
+from node.perp.events import OrderFilled
 from node.perp.fee import FeeRates, compute_fee
+from node.perp.follow import (
+    compute_reducible,
+    process_activation,
+    process_reduce_only,
+    process_removal,
+    process_trigger_removal,
+)
 from node.perp.funding import get_funding
 from node.perp.ledger import Ledger
-from node.perp.order import CancelReason, Order, Trigger
+from node.perp.mark import process_last_trade
+from node.perp.order import CancelReason, Order, SelfTrade
 from node.perp.settlement import Settlement
 from node.units import (
     Address,
@@ -26,6 +34,18 @@ from node.units import (
     notional,
 )
 
+__all__ = [
+    "Fill",
+    "Taker",
+    "compute_position",
+    "compute_reducible",
+    "process_fill",
+    "process_reduce_only",
+    "process_removal",
+    "process_transfer",
+    "process_trigger_removal",
+]
+
 
 class Taker(NamedTuple):
     """Who meets the book, under which number, and what its fills cost."""
@@ -37,6 +57,15 @@ class Taker(NamedTuple):
     rates: FeeRates
     settlement: Settlement
     """What else moves with its fills."""
+    self_trade: SelfTrade = SelfTrade.CANCEL_MAKER
+    """What happens when it meets its owner's own order (O2)."""
+    other: OrderId = OrderId(0)
+    """The leg that its first fill cancels (O5); 0: none."""
+
+    @property
+    def is_exempt(self) -> bool:
+        """Whether it needs no G3: a liquidation (L2), or the vault that works off (L3)."""
+        return self.settlement.is_liquidation or self.owner == VAULT
 
 
 class Fill(NamedTuple):
@@ -85,44 +114,68 @@ def process_fill(ledger: Ledger, taker: Taker, maker: Order, fill: Fill) -> None
             taker.settlement.is_liquidation,
         )
     )
+    if not taker.is_exempt:
+        process_last_trade(ledger, market, fill.price)
     rest = Lots(maker.size + size)
     book = ledger.book(market)
     if rest:
         book.put_order(maker._replace(size=rest))
     else:
         book.remove_order(maker.id)
+    if book.has_children:
+        process_activation(ledger, market, maker.id, abs(size))
+        process_activation(ledger, market, taker.order_id, abs(size))
+    if taker.other in book.triggers:
+        process_trigger_removal(ledger, market, book.triggers[taker.other], CancelReason.PAIR)
+    process_transfer(ledger, market, receiver=taker.owner, giver=maker.owner, size=size, cost=cost)
+
+
+def process_transfer(
+    ledger: Ledger,
+    market: MarketId,
+    *,
+    receiver: Address,
+    giver: Address,
+    size: Lots,
+    cost: Quote,
+) -> None:
+    """Move signed lots from one account to another; the money is the caller's matter (M2, I2, O2).
+
+    `cost` is what the receiver pays for them, signed as the size. Funding of both is settled.
+    """
     index = get_funding(ledger, market).index
-    longs = _process_position(ledger, taker.owner, market, size, fill.price * k, index)
-    longs += _process_position(ledger, maker.owner, market, Lots(-size), fill.price * k, index)
+    longs = _process_position(ledger, receiver, market, size, cost, index)
+    longs += _process_position(ledger, giver, market, Lots(-size), Quote(-cost), index)
     # Both parties stand at the same index now, so Σ size · index does not move (I3).
     if longs:
         record = ledger.markets.get(market)
         assert record is not None, "a market has its counters"
         open_interest = Lots(record.open_interest + longs)
         ledger.markets.set(market, record._replace(open_interest=open_interest))
-    process_membership(ledger, taker.owner, market)
-    process_membership(ledger, maker.owner, market)
-    process_reduce_only(ledger, taker.owner, market)
-    process_reduce_only(ledger, maker.owner, market)
+    process_membership(ledger, receiver, market)
+    process_membership(ledger, giver, market)
+    process_reduce_only(ledger, receiver, market)
+    process_reduce_only(ledger, giver, market)
 
 
 def compute_position(
-    before: Position, change: Lots, *, lot_value: int, index: FundingIndex
+    before: Position, change: Lots, *, cost: Quote, index: FundingIndex
 ) -> Position:
-    """Return the position after a change at `lot_value` atoms a lot (M2).
+    """Return the position after a change that costs `cost`, signed as the change (M2).
 
     An increase adds to the entry value, a reduction takes off its proportional part, trunc (the
-    rest stays with what is open), a flip begins anew. `index` is the market's, funding settled.
+    rest stays with what is open), a flip begins anew with its part of the cost, trunc. `index` is
+    the market's, funding settled.
     """
     size = Lots(before.size + change)
     if (before.size >= 0) == (change > 0) or before.size == 0:
-        entry_value = before.entry_value + change * lot_value
+        entry_value = before.entry_value + cost
     elif abs(change) <= abs(before.size):
         entry_value = before.entry_value - mul_div_trunc(
             before.entry_value, abs(change), abs(before.size)
         )
     else:
-        entry_value = size * lot_value
+        entry_value = mul_div_trunc(cost, size, change)
     return Position(size, Quote(entry_value), index)
 
 
@@ -131,55 +184,15 @@ def _process_position(
     owner: Address,
     market: MarketId,
     change: Lots,
-    lot_value: int,
+    cost: Quote,
     index: FundingIndex,
 ) -> int:
     """Write the position after a change and return by how much the longs grew (I2)."""
     before = ledger.positions.get((owner, market)) or FLAT
     assert not before.size or before.funding_index == index, "funding is settled before a fill"
-    after = compute_position(before, change, lot_value=lot_value, index=index)
+    after = compute_position(before, change, cost=cost, index=index)
     if after.size:
         ledger.positions.set((owner, market), after)
     else:
         ledger.positions.delete((owner, market))
     return max(after.size, 0) - max(before.size, 0)
-
-
-def process_reduce_only(ledger: Ledger, owner: Address, market: MarketId) -> None:
-    """Shrink resting reduce-only orders to the position, cancel those that oppose none (O2)."""
-    orders = ledger.book(market).reduce_only_of(owner)
-    if not orders:
-        return
-    position = ledger.positions.get((owner, market)) or FLAT
-    for order in orders:
-        size = compute_reducible(position.size, order.size)
-        if size == 0:
-            process_removal(ledger, market, order, CancelReason.REDUCE_ONLY)
-        elif size != order.size:
-            ledger.book(market).put_order(order._replace(size=size))
-            ledger.emit(OrderReduced(market, owner, order.id, order.size, size))
-
-
-def compute_reducible(position: Lots, size: Lots) -> Lots:
-    """Return what of an order of `size` can reduce the position; 0 if it opposes none (O2)."""
-    if position > 0 > size:
-        return max(size, Lots(-position))
-    if position < 0 < size:
-        return min(size, Lots(-position))
-    return Lots(0)
-
-
-def process_removal(ledger: Ledger, market: MarketId, order: Order, reason: CancelReason) -> None:
-    """Cancel a resting order, whatever the reason; cancels need no test (G3)."""
-    ledger.book(market).remove_order(order.id)
-    process_membership(ledger, order.owner, market)
-    ledger.emit(OrderCancelled(market, order.owner, order.id, order.size, reason))
-
-
-def process_trigger_removal(
-    ledger: Ledger, market: MarketId, trigger: Trigger, reason: CancelReason
-) -> None:
-    """Cancel a trigger, whatever the reason."""
-    ledger.book(market).remove_trigger(trigger.id)
-    process_membership(ledger, trigger.owner, market)
-    ledger.emit(OrderCancelled(market, trigger.owner, trigger.id, trigger.size, reason))

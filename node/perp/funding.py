@@ -10,12 +10,13 @@ from typing import Annotated, NamedTuple
 from node.encoding import BIG
 from node.errors import MarketNotFound
 from node.perp.account import Leg, Position, market_address, process_entry
+from node.perp.book import Book
 from node.perp.events import FundingAccrued, FundingRateSet, FundingSettled
 from node.perp.ledger import Ledger
 from node.perp.oracle import get_oracle
 from node.perp.order import Order
 from node.perp.parameters import MarketParams
-from node.perp.status import Mode, get_mode
+from node.perp.status import Mode, get_ending_mode, get_mode
 from node.units import (
     PPB,
     PPM,
@@ -136,10 +137,13 @@ def compute_elapsed(ledger: Ledger, market: MarketId) -> DurationMs:
     """Return the block's elapsed time for the market, 0 unless it counts (F3).
 
     It counts if this block and its parent ended OPEN. Within a block modes only grow stricter
-    before this is asked, and a step toward OPEN holds from the next block: OPEN now is both.
+    before this is asked, and a step toward OPEN holds from the next block: OPEN now is both, unless
+    the council has set another mode for the block's end.
     """
     elapsed = ledger.time_ms - ledger.parent_time_ms
     if elapsed > ELAPSED_MS_MAX or get_mode(ledger, market) != Mode.OPEN:
+        return DurationMs(0)
+    if get_ending_mode(ledger, market) != Mode.OPEN:
         return DurationMs(0)
     return DurationMs(elapsed)
 
@@ -258,9 +262,13 @@ def compute_premium_sample(impact: ImpactPrices, oracle: Ticks, params: MarketPa
 
 def get_impact_prices(ledger: Ledger, market: MarketId) -> ImpactPrices:
     """Return the impact bid (floor) and ask (ceil) of orders from earlier blocks (F1)."""
-    book, params = ledger.book(market), ledger.market_params(market)
-    sold = _compute_impact(book.bids(), ledger.height, params)
-    bought = _compute_impact(book.asks(), ledger.height, params)
+    return compute_impact_prices(ledger.book(market), ledger.height, ledger.market_params(market))
+
+
+def compute_impact_prices(book: Book, height: Height, params: MarketParams) -> ImpactPrices:
+    """Return the impact bid (floor) and ask (ceil) of orders from before a block (F1)."""
+    sold = _compute_impact(book.bids(), height, params)
+    bought = _compute_impact(book.asks(), height, params)
     return ImpactPrices(
         bid=Ticks(mul_div_floor(params.impact_notional, sold.price, sold.divisor)),
         ask=Ticks(mul_div_ceil(params.impact_notional, bought.price, bought.divisor)),

@@ -28,9 +28,12 @@ from node.perp.account import (
 from node.perp.checks import (
     check_book,
     check_equal,
+    check_fees,
+    check_mark,
     check_membership,
     check_pool,
     check_reduce_only,
+    check_vault,
     get_open_interest,
 )
 from node.perp.events import (
@@ -38,8 +41,14 @@ from node.perp.events import (
     Deposited,
     Event,
     FundingSettled,
+    HaltScheduled,
+    JumpAcknowledged,
+    ModeDecreed,
     OrderFilled,
+    PositionDeleveraged,
     PositionLiquidated,
+    PositionSettled,
+    PositionTakenOver,
     Withdrawn,
 )
 from node.perp.funding import (
@@ -53,10 +62,34 @@ from node.perp.ledger import Ledger
 from node.perp.margin import compute_maintenance, compute_risk
 from node.perp.mark import get_mark
 from node.perp.modes import CONFIRM_BLOCKS_MIN, REOPEN_BLOCKS_MIN
-from node.perp.oracle import compute_oracle, get_oracle, get_usable_reports
-from node.perp.status import CHAIN, ChainStatus, MarketStatus, Mode, get_mode, get_status
+from node.perp.oracle import (
+    compute_acknowledged,
+    compute_lower_median,
+    compute_oracle,
+    get_fresh_reports,
+    get_oracle,
+    get_usable_reports,
+)
+from node.perp.status import (
+    CHAIN,
+    ChainStatus,
+    Decree,
+    MarketStatus,
+    Mode,
+    get_mode,
+    get_status,
+)
 from node.perp.sweep import SweepableLedger, check_all
-from node.units import Address, DurationMs, MarketId, Quote, mul_div_floor, notional
+from node.units import (
+    Address,
+    DurationMs,
+    Height,
+    MarketId,
+    Quote,
+    TimeMs,
+    mul_div_floor,
+    notional,
+)
 
 __all__ = ["SweepableLedger", "Touched", "check_all", "check_block", "check_liquidatable"]
 
@@ -81,14 +114,17 @@ def check_block(before: Ledger, after: Ledger, touched: Touched) -> None:
     """
     _check_balances(before, after, touched)
     _check_reconciled(before, after, touched)
-    _check_funds(before, after)
+    check_fees(after)
+    check_vault(before, after)
     _check_positions(before, after, touched)
     for market in touched.markets:
         check_book(after, market, sorted(after.book(market).changed_orders))
+    decreed = compute_decrees(before, touched.events)
     for market in after.market_ids:
-        _check_price(before, after, market)
-        _check_market_mode(before, after, market)
-    _check_chain_mode(before, after)
+        _check_price(before, after, market, touched.events)
+        check_mark(before, after, market)
+        _check_market_mode(before, after, market, decreed)
+    _check_chain_mode(before, after, decreed)
     for market in after.market_ids:
         _check_funding(before, after, market)
 
@@ -135,6 +171,14 @@ def compute_told_gains(ledger: Ledger, events: Sequence[Event]) -> dict[Address,
         elif isinstance(event, PositionLiquidated):
             gains[event.account] -= event.vault_payment
             gains[VAULT] += event.vault_payment
+        elif isinstance(event, PositionTakenOver):
+            gains[event.account] += event.bankruptcy_quote
+            gains[VAULT] -= event.bankruptcy_quote
+        elif isinstance(event, PositionDeleveraged):
+            gains[event.account] += event.quote
+            gains[event.counterparty] -= event.quote
+        elif isinstance(event, PositionSettled):
+            gains[event.account] += event.proceeds
         elif isinstance(event, BalanceAbsorbed):
             gains[event.account] += event.by_vault + event.by_deficit
             gains[VAULT] -= event.by_vault
@@ -146,24 +190,6 @@ def compute_told_gains(ledger: Ledger, events: Sequence[Event]) -> dict[Address,
             gains[event.account] -= event.amount
             gains[BRIDGE] += event.amount
     return gains
-
-
-def _check_funds(before: Ledger, after: Ledger) -> None:
-    """I6: Fees are not negative, the vault pays what it has, and holds no position (no L3)."""
-    fees = get_account(after, FEES).balance
-    if fees < 0:
-        raise InvariantViolation(after.height, "Fees balance", fees, "at least 0", "I6")
-    vault, vault_before = get_account(after, VAULT), get_account(before, VAULT)
-    if vault.markets:
-        raise InvariantViolation(after.height, "LiquidatorVault markets", vault.markets, (), "I6")
-    if vault.balance < min(0, vault_before.balance):
-        raise InvariantViolation(
-            after.height,
-            "LiquidatorVault equity",
-            vault.balance,
-            f"at least {min(0, vault_before.balance)}",
-            "I6",
-        )
 
 
 def _check_positions(before: Ledger, after: Ledger, touched: Touched) -> None:
@@ -197,56 +223,106 @@ def _check_positions(before: Ledger, after: Ledger, touched: Touched) -> None:
         )
 
 
-def _check_price(before: Ledger, after: Ledger, market: MarketId) -> None:
-    """I7: the oracle is what P1 and P2 make of its parent and the reports."""
+class Decreed(NamedTuple):
+    """What the council did to the modes in a block, as its events tell."""
+
+    halt_height: Height
+    """When a halt is due; 0: none is."""
+    decrees: dict[MarketId, Decree]
+    is_resumed: bool
+    """Whether the chain left HALTED."""
+
+
+def compute_decrees(before: Ledger, events: Sequence[Event]) -> Decreed:
+    """Return what the council has set, the halt that was due before included (X1)."""
+    halt_height = before.status.halt_height
+    decrees: dict[MarketId, Decree] = {}
+    for event in events:
+        if isinstance(event, HaltScheduled):
+            halt_height = event.height
+        elif isinstance(event, ModeDecreed):
+            decrees[event.market] = Decree(*event)
+    is_resumed = before.status.mode == Mode.HALTED and CHAIN in decrees
+    return Decreed(halt_height, decrees, is_resumed)
+
+
+def _check_price(before: Ledger, after: Ledger, market: MarketId, events: Sequence[Event]) -> None:
+    """I7: the oracle is what P1 and P2 make of its parent, the reports and the council's word."""
     oracle = expected = get_oracle(before, market)
     if get_mode(before, market) != Mode.HALTED:
+        params = after.market_params(market)
+        if any(isinstance(each, JumpAcknowledged) and each.market == market for each in events):
+            fresh_from = TimeMs(after.time_ms - params.price_age_ms_max)
+            waiting = [each.price for each in get_fresh_reports(before, market, fresh_from)]
+            oracle = compute_acknowledged(oracle, compute_lower_median(waiting), after.time_ms)
         expected = compute_oracle(
             oracle,
             get_usable_reports(after, market),
             quorum=after.params.reporter_quorum,
             time_ms=after.time_ms,
             height=after.height,
-            params=after.market_params(market),
+            params=params,
         )
     check_equal(after, f"market {market}, oracle", get_oracle(after, market), expected, "I7")
 
 
-def _check_market_mode(before: Ledger, after: Ledger, market: MarketId) -> None:
-    """I7: the market's mode moved only as X2 allows, and as an alarm demands."""
+def _check_market_mode(before: Ledger, after: Ledger, market: MarketId, decreed: Decreed) -> None:
+    """I7: the market's mode moved only as X2 allows, an alarm demands, or the council set."""
     old, new = get_status(before, market), get_status(after, market)
     oracle = get_oracle(after, market)
-    is_alarmed = get_mode(before, market) != Mode.HALTED and (oracle.stale or bool(oracle.jump))
+    is_closed = get_mode(before, market) != Mode.HALTED and (oracle.stale or bool(oracle.jump))
     elapsed = after.time_ms - after.parent_time_ms
-    allowed = compute_allowed_modes(
-        old,
-        is_alarmed=is_alarmed or is_gap(after),
-        is_confirmed=(
-            old.quorum_blocks + 1 >= CONFIRM_BLOCKS_MIN
-            and old.quorum_ms + elapsed >= after.params.confirm_ms
-        ),
-        is_seasoned=is_seasoned(after, old),
-    )
+    decree = decreed.decrees.get(market)
+    if decree is None:
+        held = old.held
+        allowed = compute_allowed_modes(
+            old,
+            is_alarmed=is_closed or is_gap(after) or decreed.is_resumed,
+            is_confirmed=(
+                old.quorum_blocks + 1 >= CONFIRM_BLOCKS_MIN
+                and old.quorum_ms + elapsed >= after.params.confirm_ms
+            ),
+            is_seasoned=is_seasoned(after, old),
+        )
+    else:
+        held = decree.held
+        is_barred = oracle.stale or bool(oracle.jump) or is_gap(after) or decreed.is_resumed
+        allowed = (max(decree.mode, Mode.CANCEL_ONLY) if is_barred else decree.mode,)
     _check_mode(after, market, old, new, allowed)
+    check_equal(after, f"market {market}, held mode", new.held.name, held.name, "I7")
 
 
-def _check_chain_mode(before: Ledger, after: Ledger) -> None:
-    """I7: the chain's mode moved only as X2 allows, and as a gap demands; its gate stays shut."""
+def _check_chain_mode(before: Ledger, after: Ledger, decreed: Decreed) -> None:
+    """I7: the chain's mode moved only as X2 allows, a gap demands, or the council set (X1)."""
     old, new = before.status, after.status
-    confirmed = any(
-        get_status(before, market).mode == Mode.CANCEL_ONLY
-        and get_status(after, market).mode == Mode.POST_ONLY
-        for market in after.market_ids
-    )
-    allowed = compute_allowed_modes(
-        old,
-        is_alarmed=is_gap(after),
-        is_confirmed=confirmed,
-        is_seasoned=is_seasoned(after, old),
-    )
+    decree, halt_height, held = decreed.decrees.get(CHAIN), decreed.halt_height, old.held
+    if decree is not None:
+        held = decree.held
+        allowed: tuple[Mode, ...] = (
+            max(decree.mode, Mode.CANCEL_ONLY) if is_gap(after) else decree.mode,
+        )
+    else:
+        allowed = compute_allowed_modes(
+            old,
+            is_alarmed=is_gap(after),
+            is_confirmed=any(
+                max(get_status(before, market).mode, Mode.CANCEL_ONLY)
+                > get_status(after, market).mode
+                for market in after.market_ids
+            ),
+            is_seasoned=is_seasoned(after, old),
+        )
+    if halt_height == after.height:
+        allowed, halt_height = (Mode.HALTED,), Height(0)
     _check_mode(after, CHAIN, old, new, allowed)
-    expected = after.time_ms if is_gap(after) else old.gap_end_ms
-    check_equal(after, "chain, gap_end_ms", new.gap_end_ms, expected, "I7")
+    is_new = is_gap(after) or decreed.is_resumed
+    for name, value, expected in (
+        ("held mode", new.held, held),
+        ("halt_height", new.halt_height, halt_height),
+        ("decrees", new.decrees, ()),
+        ("gap_end_ms", new.gap_end_ms, after.time_ms if is_new else old.gap_end_ms),
+    ):
+        check_equal(after, f"chain, {name}", value, expected, "I7")
     if new.withdrawals_from_ms < old.withdrawals_from_ms:
         raise InvariantViolation(
             after.height,
@@ -265,9 +341,9 @@ def compute_allowed_modes(
         return (Mode.HALTED,)
     if is_alarmed:
         return (Mode.CANCEL_ONLY,)
-    if old.mode == Mode.CANCEL_ONLY and is_confirmed:
+    if old.mode == Mode.CANCEL_ONLY and is_confirmed and old.held <= Mode.POST_ONLY:
         return (Mode.CANCEL_ONLY, Mode.POST_ONLY)
-    if old.mode == Mode.POST_ONLY and is_seasoned:
+    if old.mode == Mode.POST_ONLY and is_seasoned and old.held == Mode.OPEN:
         return (Mode.POST_ONLY, Mode.OPEN)
     return (old.mode,)
 

@@ -1,25 +1,29 @@
 """What the rules read and write. The chain implements it over the store, tests with dicts.
 
 Records are immutable; a change is `table.set(key, record._replace(...))`. What a table holds is
-consensus state. `book`, `holders` and `debtors` are derived from it and always agree with it.
+consensus state. `book`, `holders`, `debtors` and `watch` are derived from it and always agree with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from node.units import Address, Height, MarketId, TimeMs
 
 if TYPE_CHECKING:
     from node.perp.account import Account, Position
+    from node.perp.agent import Agents
     from node.perp.book import Book
     from node.perp.events import Event
+    from node.perp.expiry import Deadline
     from node.perp.funding import Funding
+    from node.perp.mark import Basis, Mark
     from node.perp.market import Market
     from node.perp.oracle import Oracle, Report
     from node.perp.parameters import ChainParams, MarketParams
     from node.perp.status import ChainStatus, MarketStatus
+    from node.perp.watch import Watch
 
 K = TypeVar("K", contravariant=True)
 R = TypeVar("R")
@@ -96,8 +100,31 @@ class Ledger(Protocol):
         """Funding; present for every market."""
 
     @property
+    def marks(self) -> Table[MarketId, Mark]:
+        """Marks; present for every market."""
+
+    @property
+    def bases(self) -> Table[MarketId, Basis]:
+        """What the marks' moving averages look back at; absent where there is nothing."""
+
+    @property
     def reports(self) -> Table[tuple[MarketId, Address], Report]:
         """Each reporter's latest report."""
+
+    @property
+    def agents(self) -> Table[Address, Agents]:
+        """Who may trade for whom; absent: nobody."""
+
+    @property
+    def deadlines(self) -> Table[Address, Deadline]:
+        """Dead-man's cancels; absent where none is armed."""
+
+    @property
+    def actions(self) -> Table[Address, int]:
+        """How many orders each account placed in this block; no state, a new block has none."""
+
+    def silent(self, time_ms: TimeMs, /) -> Sequence[Address]:
+        """Return whose deadline has come, inclusive, by deadline, then account (derived)."""
 
     def book(self, market: MarketId) -> Book:
         """Return the market's open orders and triggers, to read and to change."""
@@ -110,6 +137,13 @@ class Ledger(Protocol):
 
         System accounts are among them: BRIDGE always, pools and DEFICIT at times.
         """
+
+    @property
+    def watch(self) -> Watch:
+        """Whom liquidations must look at (derived)."""
+
+    def changed_owners(self) -> Iterable[Address]:
+        """Return every account whose own records or orders this block wrote, in any order."""
 
     def emit(self, event: Event, /) -> None:
         """Record what happened, in order."""

@@ -1,41 +1,43 @@
-"""Closing what its margin no longer carries, and who pays what is missing (RULES L1, L2, L5, L6).
+"""Closing what its margin no longer carries, in the order of need (RULES L1 to L5).
 
-A step sends one reduce-only order for a part of one position, at a price that no fill can take more
-than the position's share of the account's equity from: no fill lowers equity/MM. So an account is
-never worse off for having been liquidated in parts. What the book does not take stays, and is tried
-again in the next block.
+A step looks at one position. First the book: one reduce-only order for a part of it, at a price
+that no fill can take more than the position's share of the account's equity from, so no fill lowers
+equity/MM and an account is never worse off for having been liquidated in parts. What then stands
+far below its margin the vault takes over (`vault`), and what the vault can't carry goes to the
+other side (`deleveraging`). What nobody takes stays, and is tried again in the next block.
 """
 
 import heapq
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from node.perp.account import (
-    DEFICIT,
-    SYSTEM_ADDRESS_MAX,
-    VAULT,
-    Leg,
-    get_account,
-    get_position,
-    process_entry,
-)
-from node.perp.events import BalanceAbsorbed, PositionLiquidated
+from node.perp.account import VAULT, Leg, get_account, get_position
+from node.perp.bankruptcy import compute_position_maintenance, get_bankruptcy_quote
+from node.perp.deleveraging import Ranking, process_deleveraging, process_vault_deleveraging
+from node.perp.events import PositionLiquidated
 from node.perp.fee import FeeRates, compute_liquidation_rates
 from node.perp.fill import process_removal
-from node.perp.funding import get_funding
+from node.perp.health import (
+    Health,
+    MarketSight,
+    Sights,
+    compute_health,
+    get_sights,
+    process_watch,
+)
 from node.perp.invariants import check_liquidatable
 from node.perp.ledger import Ledger
-from node.perp.margin import compute_maintenance, compute_risk
+from node.perp.margin import compute_risk
 from node.perp.mark import get_mark
 from node.perp.order import CancelReason
 from node.perp.parameters import MarketParams
-from node.perp.status import Mode, compute_gated, get_mode, is_in_grace
+from node.perp.shedding import process_shedding
+from node.perp.status import Mode, get_mode
 from node.perp.trading import process_reduce_only_ioc
+from node.perp.vault import get_income_legs, process_takeover
 from node.units import (
-    PPB,
     PPM,
     Address,
-    FundingIndex,
     Lots,
     MarketId,
     OrderId,
@@ -53,60 +55,28 @@ STEP_VALUE_MIN = Quote(1_000_000_000)
 """1,000 USDC: a smaller position is closed in one step (L2)."""
 STEP_PARTS = 5
 """A larger one in fifths (L2)."""
-VAULT_MARGINS_KEPT = 4
-"""The vault absorbs with what its equity exceeds this many of its maintenance margins (L6)."""
-
-
-class Health(NamedTuple):
-    """What the tests of L1 compare: positions in markets that are not OPEN get the doubt."""
-
-    equity: Quote
-    """Plus the maintenance margin of positions in doubt."""
-    maintenance: Quote
-    """Without it."""
-
-    @property
-    def is_liquidatable(self) -> bool:
-        """Whether MM > 0 and equity < MM (L1)."""
-        return self.maintenance > 0 and self.equity < self.maintenance
-
-
-class MarketSight(NamedTuple):
-    """What a block's liquidations need to know of a market; constant while they run."""
-
-    params: MarketParams
-    mark: Ticks
-    value: int
-    """Atoms of one lot at the mark."""
-    index: FundingIndex  # type: ignore[assignment]  # hides tuple.index
-    is_in_doubt: bool
-    """Not OPEN: its positions count with the doubt, and are not liquidated (L1)."""
-    is_waiting: bool
-    """Not OPEN or in grace: its positions are not liquidated now (L1, X4)."""
-
-
-Sights = dict[MarketId, MarketSight]
 
 
 # --- L1: whom, and in which order -----------------------------------------------------------------
 
 
 def process_liquidations(ledger: Ledger) -> None:
-    """Liquidate step by step, the account of the lowest equity/MM first (L1, O8).
+    """Cancel what equity no longer carries (G5), then liquidate, lowest equity/MM first (L1, O8).
 
     Ties go by account, an account's positions by market. After each step all that it touched are
     judged anew. Each position is tried once a block. A try that finds nothing to do is no step:
-    what nobody wants to buy must not keep others waiting for ever.
+    what nobody wants to buy must not keep others waiting for ever. The vault stands in the queue
+    like everybody. Nothing happens while every market waits (X4).
     """
-    holders = ledger.holders()
-    if not holders:
-        return
     sights = get_sights(ledger)
     if all(sight.is_waiting for sight in sights.values()):
         return
+    process_watch(ledger, sights)
+    process_shedding(ledger, sights)
     queue = _Queue(ledger, sights)
-    for owner in holders:
+    for owner in (VAULT, *ledger.watch.unsafe):
         queue.judge(owner)
+    ranking = Ranking(ledger)
     tried: set[tuple[Address, MarketId]] = set()
     steps = 0
     while steps < ledger.params.liquidations_max:
@@ -117,49 +87,11 @@ def process_liquidations(ledger: Ledger) -> None:
         if market is None:
             continue
         tried.add((worst, market))
-        touched = _process_step(ledger, worst, market, sights[market])
+        touched = _process_step(ledger, worst, market, sights, ranking)
         steps += len(touched) > 0
         for account in sorted({worst, *touched}):
             queue.judge(account)
-
-
-def get_sights(ledger: Ledger) -> Sights:
-    """Return every market as the block's liquidations see it."""
-    sights = {}
-    for market in ledger.market_ids:
-        params, mark = ledger.market_params(market), get_mark(ledger, market)
-        is_in_doubt = get_mode(ledger, market) != Mode.OPEN
-        sights[market] = MarketSight(
-            params=params,
-            mark=mark,
-            value=mark * params.k,
-            index=get_funding(ledger, market).index,
-            is_in_doubt=is_in_doubt,
-            is_waiting=is_in_doubt or mark == 0 or is_in_grace(ledger, market),
-        )
-    return sights
-
-
-def compute_health(ledger: Ledger, owner: Address, sights: Sights) -> Health:
-    """Return an account's equity and MM for the tests of L1, the doubt applied."""
-    account = get_account(ledger, owner)
-    equity: int = account.balance
-    maintenance = 0
-    for market in account.markets:
-        position = ledger.positions.get((owner, market))
-        if position is None:
-            continue
-        sight = sights[market]
-        equity += position.size * sight.value
-        if position.funding_index != sight.index:
-            x = -(sight.index - position.funding_index) * position.size
-            equity += div_floor(x, PPB)
-        own = compute_maintenance(sight.params, Quote(abs(position.size) * sight.value))
-        if sight.is_in_doubt:
-            equity += own
-        else:
-            maintenance += own
-    return Health(Quote(equity), Quote(maintenance))
+        ranking.update(sorted({worst, *touched}))
 
 
 def _find_untried(
@@ -216,14 +148,45 @@ class _Queue:
         return None
 
 
-# --- L2: one step ---------------------------------------------------------------------------------
+# --- one step -------------------------------------------------------------------------------------
 
 
 def _process_step(
-    ledger: Ledger, owner: Address, market: MarketId, sight: MarketSight
+    ledger: Ledger, owner: Address, market: MarketId, sights: Sights, ranking: Ranking
 ) -> Sequence[Address]:
-    """Send one liquidation order (L2); return whom the step touched, nobody if it did nothing."""
+    """Close what can be closed of a position; return whom it touched, nobody if it did nothing.
+
+    The tests of L3 and L4 give the doubt like those of L1; the quotes don't.
+    """
     check_liquidatable(ledger, owner)
+    if owner == VAULT:
+        if compute_health(ledger, VAULT, sights).equity < 0:
+            return process_deleveraging(ledger, VAULT, market, ranking)
+        return process_vault_deleveraging(ledger, market, ranking)
+    touched = _process_order(ledger, owner, market, sights[market])
+    health = compute_health(ledger, owner, sights)
+    if get_position(ledger, owner, market).size == 0 or not _is_far_below(health):
+        return touched
+    if process_takeover(ledger, owner, market):
+        return [*touched, owner, VAULT]
+    if health.equity >= 0:
+        return touched
+    ranking.update(touched)
+    return [*touched, *process_deleveraging(ledger, owner, market, ranking)]
+
+
+def _is_far_below(health: Health) -> bool:
+    """Tell whether 3·equity < 2·MM (L3)."""
+    return 3 * health.equity < 2 * health.maintenance
+
+
+# --- L2: the book ---------------------------------------------------------------------------------
+
+
+def _process_order(
+    ledger: Ledger, owner: Address, market: MarketId, sight: MarketSight
+) -> list[Address]:
+    """Send one liquidation order (L2); return whom it touched, nobody if it did nothing."""
     touched = [owner] if _process_cancels(ledger, owner) else []
     size = get_position(ledger, owner, market).size
     settlement = VaultSettlement()
@@ -281,18 +244,6 @@ def compute_fillable_price(
     return Ticks(max(1, mark - spread if size > 0 else mark + spread))
 
 
-def compute_bankruptcy_quote(
-    closed: Lots, mark: Ticks, k: int, *, equity: Quote, before: Quote, after: Quote
-) -> Quote:
-    """Return b, what an account is due for closing `closed` lots, signed as a balance (L2).
-
-    Their value at the mark less their share of the equity, floor(equity·(fall of MM)/MM):
-    `closed` is signed as the position, `before` and `after` are its account's MM.
-    """
-    share = mul_div_floor(equity, before - after, before)
-    return Quote(notional(closed, mark, k) - share)
-
-
 class VaultSettlement:
     """The LiquidatorVault's part in the fills of one liquidation order (L2, L5)."""
 
@@ -320,22 +271,8 @@ class VaultSettlement:
         The account gets g = -size·price·K and is due b. Of a surplus x = g - b it pays
         floor(f·price·K·fee/1e6), but at most half, floor; a shortfall is the vault's to pay.
         """
-        params, mark = ledger.market_params(market), get_mark(ledger, market)
-        risk = compute_risk(ledger, taker)
-        position = get_position(ledger, taker, market)
-        after = (
-            risk.maintenance
-            - _compute_position_maintenance(position.size, mark, params)
-            + _compute_position_maintenance(Lots(position.size + size), mark, params)
-        )
-        quote = compute_bankruptcy_quote(
-            Lots(-size),
-            mark,
-            params.k,
-            equity=risk.equity,
-            before=risk.maintenance,
-            after=Quote(after),
-        )
+        params = ledger.market_params(market)
+        quote = get_bankruptcy_quote(ledger, taker, market, Lots(-size))
         book = ledger.book(market)
         maker = book.best_ask() if size > 0 else book.best_bid()
         assert maker is not None, "a fill has a maker, the first of its side"
@@ -368,17 +305,6 @@ class _Due(NamedTuple):
     maker: Address
 
 
-def get_income_legs(ledger: Ledger, payer: Address, amount: Quote) -> Sequence[Leg]:
-    """Return the legs by which the vault gets income: it repays the Deficit first (L6)."""
-    owed = max(0, -get_account(ledger, DEFICIT).balance)
-    repaid = min(amount, owed)
-    return (
-        Leg(payer, Quote(-amount)),
-        Leg(DEFICIT, Quote(repaid)),
-        Leg(VAULT, Quote(amount - repaid)),
-    )
-
-
 def _process_cancels(ledger: Ledger, owner: Address) -> bool:
     """Cancel the account's orders that are not reduce-only (L2); tell whether there were any.
 
@@ -405,44 +331,5 @@ def _get_fillable_price(ledger: Ledger, owner: Address, market: MarketId) -> Tic
         params.k,
         equity=risk.equity,
         maintenance=risk.maintenance,
-        position_maintenance=_compute_position_maintenance(size, mark, params),
+        position_maintenance=compute_position_maintenance(size, mark, params),
     )
-
-
-def _compute_position_maintenance(size: Lots, mark: Ticks, params: MarketParams) -> Quote:
-    return compute_maintenance(params, Quote(abs(notional(size, mark, params.k))))
-
-
-# --- L6: what nobody could pay --------------------------------------------------------------------
-
-
-def process_negative_balances(ledger: Ledger) -> None:
-    """Set negative balances without a position to 0, by the vault, the rest by Deficit (L6).
-
-    The vault gives what its equity exceeds four times its maintenance margin. A Deficit that grew
-    closes withdrawals (M3). Nothing moves while the chain is HALTED.
-    """
-    if ledger.status.mode == Mode.HALTED:
-        return
-    for debtor in ledger.debtors():
-        if debtor > SYSTEM_ADDRESS_MAX:
-            _process_absorption(ledger, debtor)
-
-
-def _process_absorption(ledger: Ledger, debtor: Address) -> None:
-    debt = -get_account(ledger, debtor).balance
-    vault = compute_risk(ledger, VAULT)
-    spare = max(0, vault.equity - VAULT_MARGINS_KEPT * vault.maintenance)
-    by_vault = Quote(min(debt, spare))
-    by_deficit = Quote(debt - by_vault)
-    process_entry(
-        ledger,
-        (
-            Leg(debtor, Quote(debt)),
-            Leg(VAULT, Quote(-by_vault)),
-            Leg(DEFICIT, Quote(-by_deficit)),
-        ),
-    )
-    ledger.emit(BalanceAbsorbed(debtor, by_vault, by_deficit))
-    if by_deficit > 0:
-        ledger.set_status(compute_gated(ledger.status, ledger.time_ms, ledger.params))

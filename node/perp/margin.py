@@ -4,12 +4,14 @@
 The margin shown to a reader is thus the margin that is enforced.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.perp.book import Book
 from node.perp.funding import compute_pending
 from node.perp.ledger import Ledger
 from node.perp.mark import get_mark
+from node.perp.oracle import get_oracle
 from node.perp.parameters import MarginBracket, MarketParams
 from node.units import (
     PPB,
@@ -53,10 +55,33 @@ def compute_risk(ledger: Ledger, owner: Address) -> Risk:
     account = ledger.accounts.get(owner)
     if account is None:
         return Risk(Quote(0), Quote(0), Quote(0), Quote(0))
-    equity: int = account.balance
-    initial = maintenance = open_notional = 0
+    return _add_up(
+        account.balance, [compute_market_risk(ledger, owner, each) for each in account.markets]
+    )
+
+
+def compute_withdrawal_risk(ledger: Ledger, owner: Address) -> Risk:
+    """Return the account's risk, each market's numbers at the worse of mark and oracle (M3).
+
+    A mark that the book pushed away from the oracle must not pay anybody out.
+    """
+    account = ledger.accounts.get(owner)
+    if account is None:
+        return Risk(Quote(0), Quote(0), Quote(0), Quote(0))
+    parts = []
     for market in account.markets:
         part = compute_market_risk(ledger, owner, market)
+        oracle = get_oracle(ledger, market).price
+        if oracle != get_mark(ledger, market):
+            part = _take_worse(part, compute_market_risk_at(ledger, owner, market, oracle))
+        parts.append(part)
+    return _add_up(account.balance, parts)
+
+
+def _add_up(balance: Quote, parts: Iterable[MarketRisk]) -> Risk:
+    equity: int = balance
+    initial = maintenance = open_notional = 0
+    for part in parts:
         equity += part.equity
         initial += part.initial
         maintenance += part.maintenance
@@ -64,13 +89,28 @@ def compute_risk(ledger: Ledger, owner: Address) -> Risk:
     return Risk(Quote(equity), Quote(initial), Quote(maintenance), Quote(open_notional))
 
 
+def _take_worse(one: MarketRisk, other: MarketRisk) -> MarketRisk:
+    return MarketRisk(
+        min(one.equity, other.equity),
+        max(one.initial, other.initial),
+        max(one.maintenance, other.maintenance),
+        max(one.open_notional, other.open_notional),
+    )
+
+
 def compute_market_risk(ledger: Ledger, owner: Address, market: MarketId) -> MarketRisk:
     """Return what one market adds to the account's equity and margins (M2, G1, G2)."""
+    return compute_market_risk_at(ledger, owner, market, get_mark(ledger, market))
+
+
+def compute_market_risk_at(
+    ledger: Ledger, owner: Address, market: MarketId, mark: Ticks
+) -> MarketRisk:
+    """Return what one market adds to the account's equity and margins at a price (M2, G1, G2)."""
     params = ledger.market_params(market)
     position = ledger.positions.get((owner, market))
     book = ledger.book(market)
     exposure = book.exposure_of(owner)
-    mark = get_mark(ledger, market)
     value = mark * params.k
     equity = size = 0
     maintenance = Quote(0)

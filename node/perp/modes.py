@@ -6,18 +6,21 @@ block, in force from the next, and every alarm begins it anew:
 
     CANCEL_ONLY  → POST_ONLY   after confirm_ms and 3 blocks with a fresh quorum of reports
                                observed after the last gap
-    POST_ONLY    → OPEN        after reopen_ms and 5 blocks, and once both impact prices exist if
-                               the genesis asks for a book, at the latest after book_wait_ms
+    POST_ONLY    → OPEN        after reopen_ms and 5 blocks, and if the genesis asks for a book
+                               once both impact prices are within the mark band, at the latest
+                               after book_wait_ms
 
 The chain has no prices of its own: it goes to POST_ONLY with the first market that may, and to OPEN
 after reopen_ms and 5 blocks without a gap; STALE and JUMP are the matter of their market. So the
-chain is never what keeps a market with working prices waiting. HALTED is left by governance alone.
+chain is never what keeps a market with working prices waiting. HALTED is left by governance alone,
+whose own changes are another module's (`decrees`).
 """
 
 from node.perp.events import ModeChanged
 from node.perp.fill import process_removal
 from node.perp.funding import get_impact_prices, reset_funding
 from node.perp.ledger import Ledger
+from node.perp.mark import compute_mark_band, is_two_sided
 from node.perp.oracle import get_fresh_reports, get_oracle
 from node.perp.order import CancelReason
 from node.perp.status import (
@@ -48,12 +51,16 @@ __all__ = [
     "get_status",
     "initial_chain_status",
     "initial_market_status",
+    "is_alarmed",
+    "is_gap",
     "is_in_grace",
     "process_alarms",
     "process_gap",
     "process_post_only_limits",
     "process_reopening",
     "require_mode",
+    "set_chain_mode",
+    "set_market_mode",
 ]
 
 CONFIRM_BLOCKS_MIN = 3
@@ -94,17 +101,29 @@ def process_gap(ledger: Ledger) -> None:
 
     Block 1 has no gap: genesis may be old.
     """
-    gap = ledger.time_ms - ledger.parent_time_ms
-    if gap <= ledger.params.gap_ms_max or ledger.height <= 1:
+    if not is_gap(ledger):
         return
+    gap = ledger.time_ms - ledger.parent_time_ms
     status = ledger.status._replace(gap_end_ms=ledger.time_ms)
     if gap > ledger.params.withdrawal_gap_ms:
         status = compute_gated(status, ledger.time_ms, ledger.params)
     ledger.set_status(status)
     if status.mode < Mode.CANCEL_ONLY:
-        _set_chain_mode(ledger, Mode.CANCEL_ONLY, ModeReason.GAP)
+        set_chain_mode(ledger, Mode.CANCEL_ONLY, ModeReason.GAP)
     for market in ledger.market_ids:
         _close_market(ledger, market, ModeReason.GAP)
+
+
+def is_gap(ledger: Ledger) -> bool:
+    """Tell whether the block came too late after its parent (X2); block 1 can't."""
+    gap = ledger.time_ms - ledger.parent_time_ms
+    return ledger.height > 1 and gap > ledger.params.gap_ms_max
+
+
+def is_alarmed(ledger: Ledger, market: MarketId) -> bool:
+    """Tell whether this block closes the market: a gap, STALE or JUMP (X2)."""
+    oracle = get_oracle(ledger, market)
+    return oracle.stale or bool(oracle.jump) or is_gap(ledger)
 
 
 def process_alarms(ledger: Ledger) -> None:
@@ -123,7 +142,7 @@ def _close_market(ledger: Ledger, market: MarketId, reason: ModeReason) -> None:
     if status.mode < Mode.CANCEL_ONLY:
         if status.mode == Mode.OPEN:
             reset_funding(ledger, market)
-        _set_market_mode(ledger, market, Mode.CANCEL_ONLY, reason)
+        set_market_mode(ledger, market, Mode.CANCEL_ONLY, reason)
     elif status.quorum_blocks > 0:
         ledger.statuses.set(market, status._replace(quorum_ms=DurationMs(0), quorum_blocks=0))
 
@@ -150,31 +169,44 @@ def process_post_only_limits(ledger: Ledger) -> None:
 def process_reopening(ledger: Ledger) -> None:
     """Count quorums and step chain and markets toward OPEN, from the next block on (X2).
 
-    Nothing steps while the chain is HALTED; a HALTED market stays.
+    Nothing steps while the chain is HALTED or about to be; a HALTED market stays. What the council
+    holds steps no further than that, and not in the block that sets it.
     """
     chain = ledger.status
-    if chain.mode == Mode.HALTED:
+    if chain.mode == Mode.HALTED or chain.halt_height == ledger.height:
         return
-    confirmed, reopened = [], []
+    decreed = {decree.market for decree in chain.decrees}
+    confirmed, reopened, is_market_beyond = [], [], False
     for market in ledger.market_ids:
         status = get_status(ledger, market)
+        is_market_beyond = is_market_beyond or status.mode < Mode.CANCEL_ONLY
+        if market in decreed:
+            continue
         if status.mode == Mode.CANCEL_ONLY:
-            if _is_confirmed(ledger, _process_quorum(ledger, market)):
+            counted = _process_quorum(ledger, market)
+            if status.held <= Mode.POST_ONLY and _is_confirmed(ledger, counted):
                 confirmed.append(market)
         elif (
             status.mode == Mode.POST_ONLY
+            and status.held == Mode.OPEN
             and _is_seasoned(ledger, status)
             and _has_book_or_waited(ledger, market, status)
         ):
             reopened.append(market)
-    if chain.mode == Mode.CANCEL_ONLY and confirmed:
-        _set_chain_mode(ledger, Mode.POST_ONLY, ModeReason.REOPENING)
-    elif chain.mode == Mode.POST_ONLY and _is_seasoned(ledger, chain):
-        _set_chain_mode(ledger, Mode.OPEN, ModeReason.REOPENING)
+    if CHAIN not in decreed:
+        _process_chain_reopening(ledger, is_confirmed=bool(confirmed) or is_market_beyond)
     for market in confirmed:
-        _set_market_mode(ledger, market, Mode.POST_ONLY, ModeReason.REOPENING)
+        set_market_mode(ledger, market, Mode.POST_ONLY, ModeReason.REOPENING)
     for market in reopened:
-        _set_market_mode(ledger, market, Mode.OPEN, ModeReason.REOPENING)
+        set_market_mode(ledger, market, Mode.OPEN, ModeReason.REOPENING)
+
+
+def _process_chain_reopening(ledger: Ledger, *, is_confirmed: bool) -> None:
+    chain = ledger.status
+    if chain.mode == Mode.CANCEL_ONLY and chain.held <= Mode.POST_ONLY and is_confirmed:
+        set_chain_mode(ledger, Mode.POST_ONLY, ModeReason.REOPENING)
+    elif chain.mode == Mode.POST_ONLY and chain.held == Mode.OPEN and _is_seasoned(ledger, chain):
+        set_chain_mode(ledger, Mode.OPEN, ModeReason.REOPENING)
 
 
 def _process_quorum(ledger: Ledger, market: MarketId) -> MarketStatus:
@@ -222,11 +254,14 @@ def _has_book_or_waited(ledger: Ledger, market: MarketId, status: MarketStatus) 
     params = ledger.params
     if not params.reopen_needs_book or ledger.time_ms - status.since_ms >= params.book_wait_ms:
         return True
-    impact = get_impact_prices(ledger, market)
-    return impact.bid > 0 and impact.ask > 0
+    band = compute_mark_band(
+        get_oracle(ledger, market).price, ledger.market_params(market).mark_band_ppm
+    )
+    return is_two_sided(get_impact_prices(ledger, market), band)
 
 
-def _set_market_mode(ledger: Ledger, market: MarketId, mode: Mode, reason: ModeReason) -> None:
+def set_market_mode(ledger: Ledger, market: MarketId, mode: Mode, reason: ModeReason) -> None:
+    """Let a market enter a mode now, its way out of CANCEL_ONLY anew."""
     before = get_status(ledger, market)
     ledger.statuses.set(
         market,
@@ -236,12 +271,14 @@ def _set_market_mode(ledger: Ledger, market: MarketId, mode: Mode, reason: ModeR
             since_height=ledger.height,
             quorum_ms=DurationMs(0),
             quorum_blocks=0,
+            held=before.held,
         ),
     )
     ledger.emit(ModeChanged(market, before.mode, mode, reason))
 
 
-def _set_chain_mode(ledger: Ledger, mode: Mode, reason: ModeReason) -> None:
+def set_chain_mode(ledger: Ledger, mode: Mode, reason: ModeReason) -> None:
+    """Let the chain enter a mode now."""
     before = ledger.status
     ledger.set_status(
         before._replace(mode=mode, since_ms=ledger.time_ms, since_height=ledger.height)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from node.errors import MarketNotFound, NotReporter
-from node.perp.events import PriceAccepted, PriceReported, ReportRefused
+from node.errors import JumpNotAsAcknowledged, MarketNotFound, NoJump, NotReporter
+from node.perp.events import JumpAcknowledged, PriceAccepted, PriceReported, ReportRefused
 from node.perp.ledger import Ledger
 from node.perp.parameters import MAGNITUDE_MAX, MarketParams
 from node.perp.status import Mode, get_mode, require_mode
@@ -46,7 +46,7 @@ class Oracle(NamedTuple):
     """The last accepted price; 0 before the first."""
     accepted: tuple[AcceptedPrice, ...]
     """Changes of the accepted price, oldest first: those of the jump window, and the one in force
-    when it began. Empty while a JUMP waits: the history starts anew (P2)."""
+    when it began. It starts anew after a JUMP (P2)."""
     stale: bool
     """Fewer than a quorum of fresh reports in this block (P1)."""
     jump: tuple[Jump, ...]
@@ -131,6 +131,36 @@ def _find_refusal(
     return None
 
 
+# --- the council's word ---------------------------------------------------------------------------
+
+
+def process_acknowledgement(ledger: Ledger, market: MarketId, price: Ticks) -> Ticks:
+    """Accept the price that waits as a JUMP, and return it (P2).
+
+    Prices come from reporters alone: the council says which one it has seen. Raise
+    MarketNotFound, NotAllowedInMode while HALTED, NoJump, or JumpNotAsAcknowledged if what waits
+    lies farther from `price` than a price may move.
+    """
+    require_mode(ledger, market, Mode.CANCEL_ONLY)
+    oracle = get_oracle(ledger, market)
+    reports = get_usable_reports(ledger, market)
+    if not oracle.jump or len(reports) < ledger.params.reporter_quorum:
+        raise NoJump(market)
+    candidate = compute_lower_median([report.price for report in reports])
+    if not is_within(candidate, price, ledger.market_params(market).price_move_ppm_max):
+        raise JumpNotAsAcknowledged(market, candidate, price)
+    ledger.oracles.set(market, compute_acknowledged(oracle, candidate, ledger.time_ms))
+    ledger.emit(JumpAcknowledged(market, candidate))
+    if candidate != oracle.price:
+        ledger.emit(PriceAccepted(market, oracle.price, candidate))
+    return candidate
+
+
+def compute_acknowledged(oracle: Oracle, candidate: Ticks, time_ms: TimeMs) -> Oracle:
+    """Return the oracle that took over the price that waited; its history starts anew (P2)."""
+    return _accept(oracle, candidate, time_ms)
+
+
 # --- the accepted price ---------------------------------------------------------------------------
 
 
@@ -183,7 +213,7 @@ def compute_oracle(
     waiting = oracle.jump[0] if oracle.jump and oracle.jump[0].up == up else None
     if waiting is None:
         jump = Jump(up=up, since_ms=time_ms, since_height=height)
-        return oracle._replace(stale=False, accepted=(), jump=(jump,))
+        return oracle._replace(stale=False, jump=(jump,))
     if (
         time_ms - waiting.since_ms >= params.price_confirm_ms
         and height - waiting.since_height + 1 >= CONFIRM_BLOCKS_MIN
@@ -202,7 +232,7 @@ def compute_reference(oracle: Oracle, time_ms: TimeMs) -> Ticks:
     """Return what the jump test compares with (P2).
 
     That is the oldest price that was the accepted one within the last 1,000 ms: a jump cut into
-    many small blocks stays a jump. While a JUMP waits it is the last accepted price.
+    many small blocks stays a jump, while it waits too.
     """
     kept = _get_window(oracle.accepted, time_ms)
     return kept[0].price if kept else oracle.price
@@ -220,9 +250,9 @@ def get_usable_reports(ledger: Ledger, market: MarketId) -> Sequence[Report]:
 
 
 def _accept(oracle: Oracle, price: Ticks, time_ms: TimeMs) -> Oracle:
-    if price == oracle.price and oracle.accepted:
-        return oracle._replace(stale=False, jump=())
-    kept = _get_window(oracle.accepted, time_ms)
+    if price == oracle.price and oracle.accepted and not oracle.jump:
+        return oracle._replace(stale=False)
+    kept = () if oracle.jump else _get_window(oracle.accepted, time_ms)
     return Oracle(
         price=price, accepted=(*kept, AcceptedPrice(price, time_ms)), stale=False, jump=()
     )

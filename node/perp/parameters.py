@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from node.encoding import BIG
 from node.errors import GenesisError
-from node.units import PPM, Address, DurationMs, Quote, RatePpb, RatePpm, mul_div_ceil
+from node.units import PPM, Address, DurationMs, Lots, Quote, RatePpb, RatePpm, mul_div_ceil
 
 
 class MarginBracket(NamedTuple):
@@ -60,6 +60,14 @@ class MarketParams(NamedTuple):
     """For how long (P2)."""
     liquidation_fee_ppm: RatePpm
     """L2."""
+    mark_band_ppm: RatePpm
+    """How far the mark may be from the oracle: at most (IM - MM)/2 (P3)."""
+    vault_size_max: Lots
+    """How many lots the LiquidatorVault may hold here, long or short (L3)."""
+    position_max: Lots
+    """How large an account's position may become, its resting orders counted (O7)."""
+    open_interest_max: Lots
+    """How many lots may be open, long, in all (O7)."""
 
 
 class ChainParams(NamedTuple):
@@ -92,6 +100,10 @@ class ChainParams(NamedTuple):
     """Triggered orders a block (O8)."""
     maker_removals_max: int
     """Makers that one taker may remove before its rest is cancelled (O8)."""
+    open_orders_max: int
+    """Orders and triggers that an account may have open, in all markets together (O7)."""
+    actions_max: int
+    """Orders that an account may place or amend in a block (O7)."""
 
 
 MAGNITUDE_MAX = 2**53 - 1
@@ -137,6 +149,9 @@ def validate_market_params(params: MarketParams) -> None:
         -INTEREST_PPB_MAX,
         INTEREST_PPB_MAX,
     )
+    _require_range(where, "vault_size_max", params.vault_size_max, 0, MAGNITUDE_MAX)
+    for name in ("position_max", "open_interest_max"):
+        _require_range(where, name, getattr(params, name), 1, MAGNITUDE_MAX)
     _require_range(
         where, "funding_clamp_factor_ppm", params.funding_clamp_factor_ppm, 0, 1_000 * PPM
     )
@@ -183,7 +198,13 @@ def validate_chain_params(params: ChainParams) -> None:
         f"must be gap_ms_max, {params.gap_ms_max}, to {DURATION_MS_MAX}",
     )
     _require_range(where, "withdrawal_floor_ppm", params.withdrawal_floor_ppm, 0, PPM)
-    for name in ("liquidations_max", "triggers_max", "maker_removals_max"):
+    for name in (
+        "liquidations_max",
+        "triggers_max",
+        "maker_removals_max",
+        "open_orders_max",
+        "actions_max",
+    ):
         _require_range(where, name, getattr(params, name), 1, 1_000_000)
 
 
@@ -239,13 +260,15 @@ def _validate_margin(params: MarketParams, where: str) -> None:
         )
     _require_range(where, "maintenance_ppm", params.maintenance_ppm, 1, PPM - 1)
     initial = brackets[0].initial_margin_ppm
+    maintenance = mul_div_ceil(initial, params.maintenance_ppm, PPM)
     _require(
-        mul_div_ceil(initial, params.maintenance_ppm, PPM) < initial,
+        maintenance < initial,
         where,
         "maintenance_ppm",
         params.maintenance_ppm,
         f"must leave the maintenance below the initial margin fraction, {initial}",
     )
+    _require_range(where, "mark_band_ppm", params.mark_band_ppm, 0, (initial - maintenance) >> 1)
     _require_range(where, "oi_lower_cap", params.oi_lower_cap, 1, 2**127)
     _require(
         params.oi_lower_cap < params.oi_upper_cap <= 2**127,

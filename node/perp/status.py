@@ -46,6 +46,16 @@ class ModeReason(IntEnum):
     REOPENING = 3
     GOVERNANCE = 4
     GENESIS = 5
+    FORK = 6
+
+
+class Decree(NamedTuple):
+    """What the council set in this block: in force from the block's end on."""
+
+    market: MarketId
+    """0: the chain."""
+    mode: Mode
+    held: Mode
 
 
 class MarketStatus(NamedTuple):
@@ -59,6 +69,8 @@ class MarketStatus(NamedTuple):
     """For how long, up to this block, a fresh quorum has lasted without an alarm (X2)."""
     quorum_blocks: int
     """For how many blocks (X2)."""
+    held: Mode = Mode.OPEN
+    """What the council set last: X2 leads no further toward OPEN."""
 
 
 class ChainStatus(NamedTuple):
@@ -76,6 +88,12 @@ class ChainStatus(NamedTuple):
     """0 at genesis; the nonce floor is fork_id · 2^32 (RECOVERY, fork step 2)."""
     dev_epoch: int
     """Counts development reverts (DESIGN section 9)."""
+    held: Mode = Mode.OPEN
+    """What the council set last: X2 leads no further toward OPEN."""
+    halt_height: Height = Height(0)
+    """HALTED from the end of this block on: the last ordinary one; 0: no halt is due."""
+    decrees: tuple[Decree, ...] = ()
+    """What the council set in the block being executed, each market once; empty between blocks."""
 
 
 class PostOnlyLimits(NamedTuple):
@@ -96,6 +114,23 @@ def get_status(ledger: "Ledger", market: MarketId) -> MarketStatus:
 def get_mode(ledger: "Ledger", market: MarketId) -> Mode:
     """Return the stricter of the chain's mode and the market's; raise MarketNotFound."""
     return max(get_status(ledger, market).mode, ledger.status.mode)
+
+
+def get_ending_mode(ledger: "Ledger", market: MarketId) -> Mode:
+    """Return the stricter of the two modes as the council's decrees will leave them.
+
+    It executes first in a block and is obeyed at the block's end, so the end is known before.
+    """
+    status = ledger.status
+    chain, own = status.mode, get_status(ledger, market).mode
+    for decree in status.decrees:
+        if decree.market == CHAIN:
+            chain = decree.mode
+        elif decree.market == market:
+            own = decree.mode
+    if status.halt_height == ledger.height:
+        chain = Mode.HALTED
+    return max(chain, own)
 
 
 def require_mode(ledger: "Ledger", market: MarketId, strictest_allowed: Mode) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from node.errors import InvariantViolation
-from node.perp.account import FEES, Account, Position, get_account
+from node.perp.account import Account, Position
 from node.perp.book import Exposure
 from node.perp.checks import (
     check_book,
     check_equal,
+    check_fees,
     check_membership,
     check_pool,
     get_open_interest,
@@ -41,9 +42,7 @@ def check_all(ledger: SweepableLedger) -> None:
     positions = dict(ledger.all_positions())
     total = sum(account.balance for account in accounts.values())
     check_equal(ledger, "sum of margin balances", total, 0, "I1")
-    fees = get_account(ledger, FEES).balance
-    if fees < 0:
-        raise InvariantViolation(ledger.height, "Fees balance", fees, "at least 0", "I6")
+    check_fees(ledger)
     for market in ledger.market_ids:
         held = {owner: row for (owner, where), row in positions.items() if where == market}
         _check_all_positions(ledger, market, list(held.values()))

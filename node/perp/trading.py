@@ -1,7 +1,7 @@
-"""Placing, matching and cancelling orders (RULES O2 to O4, O8, G3, G4).
+"""Placing orders (RULES O1 to O4, O7, G3).
 
-Every entry does the same four things: check what can be checked without the book, number the order
-and say so, match it, and decide about the rest. A refused action leaves the ledger as it found it.
+Every order does the same four things: check what can be checked without the book, number it and say
+so, match it, and decide about the rest. A refused action leaves the ledger as it found it.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from node.errors import (
     InvalidPrice,
     InvalidSize,
     NoPrice,
+    NotFilledWhole,
     NothingFilled,
-    OrderNotFound,
     OrderTooSmall,
     OutsidePriceBand,
     PostOnlyWouldCross,
@@ -20,31 +20,44 @@ from node.errors import (
     Refusal,
 )
 from node.perp.account import get_position, process_membership
-from node.perp.book import Book
-from node.perp.events import OrderCancelled, OrderPlaced
-from node.perp.fill import (
-    Fill,
-    Taker,
-    compute_reducible,
-    process_fill,
-    process_removal,
-    process_trigger_removal,
-)
-from node.perp.funding import settle_funding
+from node.perp.cancelling import process_cancel, process_cancel_all
+from node.perp.events import OrderCancelled, OrderPlaced, OrderReplaced
+from node.perp.fill import Taker
+from node.perp.follow import compute_reducible, process_new_parent, process_orphans
 from node.perp.ledger import Ledger
+from node.perp.limits import (
+    process_action,
+    require_client_id,
+    require_expiry,
+    require_position_room,
+    require_room,
+)
 from node.perp.margin import (
     Risk,
     compute_oi_margin,
     compute_risk,
     is_covered,
     is_initial_not_higher,
-    is_reduction,
 )
 from node.perp.mark import get_mark
 from node.perp.market import Market
-from node.perp.order import CancelReason, Order, OrderRequest, TimeInForce
+from node.perp.matching import (
+    NO_MATCH,
+    Fills,
+    find_crossing,
+    process_match,
+    process_reduce_only_ioc,
+)
+from node.perp.order import (
+    NEVER,
+    NO_CLIENT_ID,
+    CancelReason,
+    Order,
+    OrderRequest,
+    TimeInForce,
+)
 from node.perp.parameters import MAGNITUDE_MAX, MarketParams
-from node.perp.settlement import TRADE, Settlement
+from node.perp.settlement import TRADE
 from node.perp.status import Mode, compute_post_only_limits, get_mode, require_mode
 from node.units import (
     PPM,
@@ -59,27 +72,26 @@ from node.units import (
     notional,
 )
 
+__all__ = [
+    "Fills",
+    "Replaced",
+    "compute_band_limit",
+    "process_cancel",
+    "process_cancel_all",
+    "process_market_order",
+    "process_order",
+    "process_reduce_only_ioc",
+    "process_replacement",
+    "process_rest",
+]
 
-class Fills(NamedTuple):
-    """What an immediate order did."""
 
-    size: Lots
-    """Σ of the fills, signed."""
-    fills: tuple[Fill, ...]
+class Replaced(NamedTuple):
+    """What an order stands for that has left the book already: an amended one, or a trigger."""
 
-
-class Match(NamedTuple):
-    """How an order met the book."""
-
-    size: Lots
-    """Σ of the fills, signed."""
-    fills: tuple[Fill, ...]
-    removals: int
-    """Makers that left the book, filled whole or cancelled (O8)."""
-    stop: CancelReason | None
-    """Why it ended before the size or the crossing orders did; None if it did not."""
-    refusal: Refusal | None
-    """What stopped it, if nothing else happened."""
+    order_id: OrderId
+    before: Risk
+    """The account's risk while it was there: what rests may ask for as much (G3)."""
 
 
 # --- placing --------------------------------------------------------------------------------------
@@ -90,17 +102,21 @@ def process_order(ledger: Ledger, owner: Address, request: OrderRequest) -> Orde
 
     Raise the Refusal of the rule that stands against it; then nothing has changed.
     """
-    market, price = request.market, request.price
-    is_post_only = request.time_in_force == TimeInForce.POST_ONLY
-    require_mode(ledger, market, Mode.POST_ONLY if is_post_only else Mode.OPEN)
-    if not 0 < price <= MAGNITUDE_MAX:
-        raise InvalidPrice(price)
-    mark = _get_price(ledger, market)
-    request = _compute_capped(ledger, owner, request)
-    _require_value(ledger, owner, request, price)
-    if is_post_only:
-        return _process_post_only(ledger, owner, request, mark)
-    return _process_crossing(ledger, owner, request, mark)
+    time_in_force = request.time_in_force
+    if request.expires_ms != NEVER or time_in_force == TimeInForce.GTT:
+        require_expiry(ledger, request)
+    if request.client_id != NO_CLIENT_ID:
+        require_client_id(ledger, owner, request.client_id)
+    if time_in_force not in _IMMEDIATE:
+        require_room(ledger, owner, 1)
+    return _process_limit_order(ledger, owner, request, None)
+
+
+def process_replacement(
+    ledger: Ledger, owner: Address, request: OrderRequest, replaced: Replaced
+) -> OrderId:
+    """Take the order that an amended one becomes, under a new number, or raise (O1)."""
+    return _process_limit_order(ledger, owner, request, replaced)
 
 
 def process_market_order(
@@ -113,11 +129,9 @@ def process_market_order(
     require_mode(ledger, market, Mode.OPEN)
     mark = _get_price(ledger, market)
     limit = compute_band_limit(ledger.market_params(market), mark, size)
-    request = _compute_capped(
-        ledger, owner, OrderRequest(market, size, limit, TimeInForce.IOC, reduce_only)
-    )
-    _require_value(ledger, owner, request, mark)
-    return _process_crossing(ledger, owner, request, mark)
+    request = OrderRequest(market, size, limit, TimeInForce.IOC, reduce_only)
+    request = _compute_allowed(ledger, owner, request, mark)
+    return _process_crossing(ledger, owner, request, mark, None)
 
 
 def compute_band_limit(params: MarketParams, mark: Ticks, size: Lots) -> Ticks:
@@ -127,13 +141,32 @@ def compute_band_limit(params: MarketParams, mark: Ticks, size: Lots) -> Ticks:
     return Ticks(mul_div_ceil(mark, PPM - params.price_band_ppm, PPM))
 
 
+_IMMEDIATE = (TimeInForce.IOC, TimeInForce.FOK)
+"""What never rests."""
+
+
+def _process_limit_order(
+    ledger: Ledger, owner: Address, request: OrderRequest, replaced: Replaced | None
+) -> OrderId:
+    market, price = request.market, request.price
+    is_post_only = request.time_in_force == TimeInForce.POST_ONLY
+    require_mode(ledger, market, Mode.POST_ONLY if is_post_only else Mode.OPEN)
+    if not 0 < price <= MAGNITUDE_MAX:
+        raise InvalidPrice(price)
+    mark = _get_price(ledger, market)
+    request = _compute_allowed(ledger, owner, request, price)
+    if is_post_only:
+        return _process_post_only(ledger, owner, request, mark, replaced)
+    return _process_crossing(ledger, owner, request, mark, replaced)
+
+
 def _process_post_only(
-    ledger: Ledger, owner: Address, request: OrderRequest, mark: Ticks
+    ledger: Ledger, owner: Address, request: OrderRequest, mark: Ticks, replaced: Replaced | None
 ) -> OrderId:
     _require_passive(ledger, request, mark)
     checkpoint = ledger.checkpoint()
-    order_id = _process_placement(ledger, owner, request)
-    refusal = _process_rest(ledger, owner, order_id, request)
+    order_id = _process_placement(ledger, owner, request, replaced)
+    refusal = process_rest(ledger, owner, order_id, request, replaced)
     if refusal is not None:
         ledger.revert(checkpoint)
         raise refusal
@@ -141,60 +174,105 @@ def _process_post_only(
 
 
 def _process_crossing(
-    ledger: Ledger, owner: Address, request: OrderRequest, mark: Ticks
+    ledger: Ledger, owner: Address, request: OrderRequest, mark: Ticks, replaced: Replaced | None
 ) -> OrderId:
     """Match an order and decide about its rest.
 
     It is refused only if it changed nothing: one that removed makers which could not trade has
-    cleared the way for the next, and must not put them back.
+    cleared the way for the next, and must not put them back. A FOK is tried whole and undone.
     """
-    market, size, price, time_in_force, _ = request
+    market, size, price, time_in_force, _, _, _, self_trade = request
     params = ledger.market_params(market)
     limit = compute_band_limit(params, mark, size)
-    checkpoint = ledger.checkpoint()
-    order_id = _process_placement(ledger, owner, request)
-    taker = Taker(owner, market, order_id, TRADE.compute_rates(params), TRADE)
     bound = min(price, limit) if size > 0 else max(price, limit)
-    match = _process_match(ledger, taker, size, bound)
+    checkpoint = ledger.checkpoint()
+    order_id = _process_placement(ledger, owner, request, replaced)
+    match = NO_MATCH
+    if find_crossing(ledger.book(market), size, bound) is not None:
+        taker = Taker(owner, market, order_id, TRADE.compute_rates(params), TRADE, self_trade)
+        match = process_match(ledger, taker, size, bound)
     rest = Lots(size - match.size)
     if rest == 0:
         return order_id
+    if time_in_force == TimeInForce.FOK:
+        ledger.revert(checkpoint)
+        raise NotFilledWhole(market, match.size, size)
     reason, refusal = match.stop, match.refusal
     if reason is None:
-        if bound != price and _find_crossing(ledger.book(market), rest, price) is not None:
+        if bound != price and find_crossing(ledger.book(market), rest, price) is not None:
             reason, refusal = CancelReason.PRICE_BAND, OutsidePriceBand(price, limit)
         elif time_in_force == TimeInForce.IOC:
             reason, refusal = CancelReason.IMMEDIATE, NothingFilled(market, price)
         else:
-            refusal = _process_rest(ledger, owner, order_id, request._replace(size=rest))
+            request = request if rest == size else request._replace(size=rest)
+            refusal = process_rest(ledger, owner, order_id, request, replaced)
             if refusal is None:
                 return order_id
             reason = CancelReason.MARGIN
-    if refusal is not None and not match.fills and not match.removals:
+    if refusal is not None and match.is_nothing:
         ledger.revert(checkpoint)
         raise refusal
-    ledger.emit(OrderCancelled(market, owner, order_id, rest, reason))
+    process_end(ledger, owner, market, order_id, rest, reason)
     return order_id
 
 
-def _process_placement(ledger: Ledger, owner: Address, request: OrderRequest) -> OrderId:
-    """Give the order its number and say so, before its fills."""
-    market, size, price, time_in_force, reduce_only = request
+def process_end(
+    ledger: Ledger,
+    owner: Address,
+    market: MarketId,
+    order_id: OrderId,
+    rest: Lots,
+    reason: CancelReason,
+) -> None:
+    """Say that the rest of a taker, which never came to rest, is cancelled; its legs with it."""
+    ledger.emit(OrderCancelled(market, owner, order_id, rest, reason))
+    process_orphans(ledger, market, order_id)
+
+
+def _process_placement(
+    ledger: Ledger, owner: Address, request: OrderRequest, replaced: Replaced | None
+) -> OrderId:
+    """Give the order its number and say so, before its fills; raise TooManyActions (O7)."""
+    market, size, price, time_in_force, reduce_only, expires_ms, client_id, _ = request
+    process_action(ledger, owner)
     record = ledger.markets.get(market)
     assert record is not None, "a market has its counters"
     order_id = record.next_order_id
     ledger.markets.set(market, Market(OrderId(order_id + 1), record.open_interest))
-    ledger.emit(OrderPlaced(market, owner, order_id, size, price, time_in_force, reduce_only))
+    if replaced is not None:
+        ledger.emit(OrderReplaced(market, owner, replaced.order_id, order_id, size, price))
+        process_new_parent(ledger, market, replaced.order_id, order_id, size)
+        return order_id
+    ledger.emit(
+        OrderPlaced(
+            market, owner, order_id, size, price, time_in_force, reduce_only, expires_ms, client_id
+        )
+    )
     return order_id
 
 
-def _process_rest(
-    ledger: Ledger, owner: Address, order_id: OrderId, request: OrderRequest
+def process_rest(
+    ledger: Ledger,
+    owner: Address,
+    order_id: OrderId,
+    request: OrderRequest,
+    replaced: Replaced | None,
 ) -> Refusal | None:
     """Let an order rest if its account can carry it, else return what stands against it (G3)."""
-    market, size, price, _, reduce_only = request
+    market, size, price, time_in_force, reduce_only, expires_ms, client_id, _ = request
     book = ledger.book(market)
-    order = Order(order_id, owner, size, price, reduce_only, ledger.height)
+    is_post_only = time_in_force == TimeInForce.POST_ONLY
+    order = Order(
+        order_id,
+        owner,
+        size,
+        price,
+        reduce_only,
+        ledger.height,
+        client_id,
+        expires_ms,
+        is_post_only,
+    )
     checkpoint = ledger.checkpoint()
     book.put_order(order)
     process_membership(ledger, owner, market)
@@ -205,148 +283,12 @@ def _process_rest(
     if is_covered(after, oi_margin):
         return None
     ledger.revert(checkpoint)
-    before = compute_risk(ledger, owner)
+    before = compute_risk(ledger, owner) if replaced is None else replaced.before
     if is_initial_not_higher(before, after):
-        book.put_order(order)  # its market asked for margin before: it is the account's already
+        book.put_order(order)
+        process_membership(ledger, owner, market)
         return None
     return InsufficientMargin(owner, after.equity, Quote(after.initial + oi_margin))
-
-
-# --- matching -------------------------------------------------------------------------------------
-
-
-def process_reduce_only_ioc(
-    ledger: Ledger,
-    owner: Address,
-    market: MarketId,
-    size: Lots,
-    limit: Ticks,
-    *,
-    order_id: OrderId,
-    settlement: Settlement = TRADE,
-) -> Fills:
-    """Trade what reduces the owner's position, up to `limit` (O5, L2).
-
-    For what is numbered and announced already: triggers under their own id, liquidations under 0.
-    No price band (O4) but `limit`; nothing filled is no error, the caller decides about the rest. A
-    liquidated taker is not tested (G3): its settlement says what is due with each fill, or stops.
-    """
-    rates = settlement.compute_rates(ledger.market_params(market))
-    size = compute_reducible(get_position(ledger, owner, market).size, size)
-    match = _process_match(ledger, Taker(owner, market, order_id, rates, settlement), size, limit)
-    return Fills(match.size, match.fills)
-
-
-def _process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Match:
-    """Meet the book by price and time, at the makers' prices, up to `bound` (O2).
-
-    A maker of the taker's own is cancelled, and one that fails its test too (G4). Every maker that
-    leaves the book, filled whole or cancelled, counts toward the taker's maximum (O8): its gas is
-    fixed, so its work is bounded. A taker that fails its test stops.
-    """
-    market, settlement = taker.market, taker.settlement
-    book = ledger.book(market)
-    fills: list[Fill] = []
-    removals = 0
-    rest = size
-    while rest and (maker := _find_crossing(book, rest, bound)) is not None:
-        if removals == ledger.params.maker_removals_max:
-            return Match(Lots(size - rest), tuple(fills), removals, CancelReason.MAKER_LIMIT, None)
-        if maker.owner == taker.owner:
-            reason = CancelReason.SELF_TRADE
-        else:
-            reason = CancelReason.MARGIN
-            settle_funding(ledger, maker.owner, market)
-            settle_funding(ledger, taker.owner, market)
-            amount = min(rest, Lots(-maker.size)) if rest > 0 else max(rest, Lots(-maker.size))
-            legs = settlement.compute_legs(
-                ledger, taker.owner, market, size=amount, price=maker.price
-            )
-            if legs is None:
-                break
-            fill = Fill(amount, maker.price, legs)
-            refusal = _process_tested_fill(ledger, taker, maker, fill)
-            if refusal is None:
-                settlement.process_filled(ledger, taker.owner, market)
-                fills.append(fill)
-                rest = Lots(rest - amount)
-                removals += amount == -maker.size
-                continue
-            if refusal.account == taker.owner:
-                return Match(
-                    Lots(size - rest), tuple(fills), removals, CancelReason.MARGIN, refusal
-                )
-        process_removal(ledger, market, maker, reason)
-        removals += 1
-    return Match(Lots(size - rest), tuple(fills), removals, None, None)
-
-
-def _find_crossing(book: Book, size: Lots, bound: Ticks) -> Order | None:
-    """Return the first opposing order, unless it lies beyond `bound`."""
-    if size > 0:
-        ask = book.best_ask()
-        return ask if ask is not None and ask.price <= bound else None
-    bid = book.best_bid()
-    return bid if bid is not None and bid.price >= bound else None
-
-
-def _process_tested_fill(
-    ledger: Ledger, taker: Taker, maker: Order, fill: Fill
-) -> InsufficientMargin | None:
-    """Fill if maker and taker may carry it, else undo it and name the one who may not (G3, G4)."""
-    maker_before = compute_risk(ledger, maker.owner)
-    taker_before = compute_risk(ledger, taker.owner)
-    size_before = get_position(ledger, taker.owner, taker.market).size
-    checkpoint = ledger.checkpoint()
-    process_fill(ledger, taker, maker, fill)
-    refusal = _test_fill(maker.owner, maker_before, compute_risk(ledger, maker.owner), Quote(0))
-    if refusal is None and not taker.settlement.is_liquidation:
-        oi_margin = Quote(0)
-        if abs(size_before + fill.size) > abs(size_before):
-            oi_margin = compute_oi_margin(ledger, taker.owner, taker.market)
-        taker_after = compute_risk(ledger, taker.owner)
-        refusal = _test_fill(taker.owner, taker_before, taker_after, oi_margin)
-    if refusal is not None:
-        ledger.revert(checkpoint)
-    return refusal
-
-
-def _test_fill(
-    owner: Address, before: Risk, after: Risk, oi_margin: Quote
-) -> InsufficientMargin | None:
-    """Return what stands against a fill (G3): not covered, and no reduction either."""
-    if is_covered(after, oi_margin) or is_reduction(before, after):
-        return None
-    return InsufficientMargin(owner, after.equity, Quote(after.initial + oi_margin))
-
-
-# --- cancelling -----------------------------------------------------------------------------------
-
-
-def process_cancel(ledger: Ledger, owner: Address, market: MarketId, order_id: OrderId) -> None:
-    """Cancel an account's own order or trigger; raise OrderNotFound."""
-    require_mode(ledger, market, Mode.CANCEL_ONLY)
-    book = ledger.book(market)
-    order = book.orders.get(order_id)
-    trigger = book.triggers.get(order_id)
-    if order is not None and order.owner == owner:
-        process_removal(ledger, market, order, CancelReason.REQUESTED)
-    elif trigger is not None and trigger.owner == owner:
-        process_trigger_removal(ledger, market, trigger, CancelReason.REQUESTED)
-    else:
-        raise OrderNotFound(market, order_id)
-
-
-def process_cancel_all(ledger: Ledger, owner: Address, market: MarketId) -> int:
-    """Cancel all of an account's orders and triggers in a market, by id; return how many."""
-    require_mode(ledger, market, Mode.CANCEL_ONLY)
-    book = ledger.book(market)
-    orders, triggers = book.orders_of(owner), book.triggers_of(owner)
-    for order in orders:
-        process_removal(ledger, market, order, CancelReason.REQUESTED)
-    for trigger in triggers:
-        process_trigger_removal(ledger, market, trigger, CancelReason.REQUESTED)
-    return len(orders) + len(triggers)
 
 
 # --- checks before anything changes ---------------------------------------------------------------
@@ -360,27 +302,32 @@ def _get_price(ledger: Ledger, market: MarketId) -> Ticks:
     return mark
 
 
-def _compute_capped(ledger: Ledger, owner: Address, request: OrderRequest) -> OrderRequest:
-    """Return the request with a size it may have: reduce-only is capped to the position (O2)."""
-    size = request.size
+def _compute_allowed(
+    ledger: Ledger, owner: Address, request: OrderRequest, price: Ticks
+) -> OrderRequest:
+    """Return the request with a size it may have, or raise (O2, O7).
+
+    Reduce-only is capped to the position; the value, counted at `price`, is at least the minimum
+    unless the order closes the position in full; the position is not led beyond its maximum.
+    """
+    market, size = request.market, request.size
     if not 0 < abs(size) <= MAGNITUDE_MAX:
         raise InvalidSize(size)
-    if not request.reduce_only:
-        return request
-    position = get_position(ledger, owner, request.market).size
-    reducible = compute_reducible(position, size)
-    if reducible == 0:
-        raise ReduceOnlyWouldIncrease(position, size)
-    return request._replace(size=reducible)
-
-
-def _require_value(ledger: Ledger, owner: Address, request: OrderRequest, price: Ticks) -> None:
-    """Raise OrderTooSmall below the minimum, except for closing a position in full (O7)."""
-    market, size = request.market, request.size
     params = ledger.market_params(market)
-    value = Quote(abs(notional(size, price, params.k)))
+    if request.reduce_only:
+        position = get_position(ledger, owner, market).size
+        reducible = compute_reducible(position, size)
+        if reducible == 0:
+            raise ReduceOnlyWouldIncrease(position, size)
+        if reducible != size:
+            size = reducible
+            request = request._replace(size=size)
+    else:
+        require_position_room(ledger, owner, market, size)
+    value = abs(notional(size, price, params.k))
     if value < params.order_value_min and get_position(ledger, owner, market).size != -size:
-        raise OrderTooSmall(value, params.order_value_min)
+        raise OrderTooSmall(Quote(value), params.order_value_min)
+    return request
 
 
 def _require_passive(ledger: Ledger, request: OrderRequest, mark: Ticks) -> None:
@@ -388,8 +335,8 @@ def _require_passive(ledger: Ledger, request: OrderRequest, mark: Ticks) -> None
 
     That limit is the oracle's, which the mark is in every mode but OPEN (P3).
     """
-    market, size, price, _, _ = request
-    best = _find_crossing(ledger.book(market), size, price)
+    market, size, price = request.market, request.size, request.price
+    best = find_crossing(ledger.book(market), size, price)
     if best is not None:
         raise PostOnlyWouldCross(price, best.price)
     if get_mode(ledger, market) == Mode.POST_ONLY:

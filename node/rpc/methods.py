@@ -8,7 +8,7 @@ damages: it is refused to foreign origins, and to everybody where the node liste
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from node.rpc import calls, eth, fees, filters, logs, perp, subscriptions
+from node.rpc import calls, eth, fees, filters, governance, logs, perp, subscriptions
 from node.rpc.blocks import BlockHash, parse_block, parse_block_number
 from node.rpc.hex import INT64_MAX, parse_address, parse_data, parse_hash, parse_quantity
 from node.rpc.hex import parse_storage_key as read_storage_key
@@ -149,4 +149,37 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
     "perp_getBlock": Method(perp.get_perp_block, (_BLOCK,)),
     "perp_status": Method(perp.get_status),
+    "perp_getDisputes": Method(perp.get_disputes),
+    # the council
+    "gov_getCouncil": Method(governance.get_council),
+    "gov_getTypedData": Method(
+        governance.get_typed_data,
+        (Param("kind", governance.parse_kind), Param("fields", governance.parse_object)),
+    ),
+    "gov_submitAction": Method(
+        governance.submit_action,
+        (
+            Param("typedData", governance.parse_object),
+            Param("signatures", governance.parse_signatures),
+        ),
+        guarded=True,
+    ),
+    "gov_getAuditLog": Method(
+        governance.get_audit_log,
+        (
+            Param("first", governance.parse_number, 0),
+            Param("count", governance.parse_count, governance.COUNT_DEFAULT),
+        ),
+    ),
+    # faults on purpose: only with --faults
+    "debug_injectFault": Method(
+        perp.inject_fault,
+        (
+            Param("kind", perp.parse_fault_kind),
+            Param("stage", perp.parse_fault_stage),
+            Param("target", perp.parse_fault_target),
+            Param("value", perp.parse_integer),
+        ),
+        guarded=True,
+    ),
 }

@@ -15,6 +15,7 @@ Counts, ids, heights and milliseconds are plain numbers, modes and kinds are nam
 addresses are hex strings, what is absent is null. Blocks are named as in `eth_` methods.
 """
 
+import re
 from enum import IntEnum
 from functools import cache
 from typing import Any, Final
@@ -24,16 +25,17 @@ import orjson
 from node.chain.block import Block, encode_extension
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transition import decode_transition
-from node.errors import MarketNotFound
+from node.consensus.faults import Fault, FaultKind, Stage
+from node.errors import FaultRefused, MarketNotFound
 from node.perp.events import Event
 from node.perp.parameters import COLLATERAL_DECIMALS, MarketParams
 from node.perp.status import Mode
 from node.perp.view import AccountView, Level, MarketView, OpenOrder, OpenTrigger, PositionView
 from node.rpc.blocks import BlockRef, find_block, get_block
 from node.rpc.context import Context
-from node.rpc.errors import InvalidParams
+from node.rpc.errors import InvalidParams, MethodNotFound, ServerError
 from node.rpc.eth import CLIENT_VERSION
-from node.rpc.hex import data
+from node.rpc.hex import data, parse_address
 from node.rpc.render import Json
 from node.system.classes import ActionClass, classify
 from node.units import Address, MarketId
@@ -167,6 +169,8 @@ def _render_params(params: MarketParams) -> Json:
         "priceMoveMax": _fraction(params.price_move_ppm_max),
         "priceConfirmMs": params.price_confirm_ms,
         "liquidationFee": _fraction(params.liquidation_fee_ppm),
+        "markBand": _fraction(params.mark_band_ppm),
+        "vaultSizeMax": params.vault_size_max,
     }
 
 
@@ -348,3 +352,58 @@ def get_status(context: Context) -> Json:
         "genesisHash": data(core.genesis_hash),
         "clientVersion": CLIENT_VERSION,
     }
+
+
+# --- disputes and faults --------------------------------------------------------------------------
+
+
+def get_disputes(context: Context) -> Json:
+    """Return every dispute this node knows of: block, field, both values, and who says so."""
+    return [_render_fields(each) | {"text": each.text()} for each in context.core.disputes()]
+
+
+async def inject_fault(
+    context: Context, kind: FaultKind, stage: Stage, target: MarketId | Address, value: int
+) -> Json:
+    """Make one of the sequencer's numbers wrong on purpose; exists only with --faults."""
+    if not context.core.has_faults:
+        raise MethodNotFound("debug_injectFault")
+    try:
+        before = await context.core.inject_fault(Fault(kind, stage, target, value))
+    except FaultRefused as refusal:
+        raise ServerError(str(refusal)) from None
+    return {
+        "kind": kind.value,
+        "stage": stage.value,
+        "target": data(target) if isinstance(target, bytes) else target,
+        "before": str(before),
+        "value": str(value),
+    }
+
+
+def parse_fault_kind(value: object) -> FaultKind:
+    """Read which number a fault alters."""
+    if not isinstance(value, str) or value not in list(FaultKind):
+        raise ValueError(f"want one of {', '.join(FaultKind)}")
+    return FaultKind(value)
+
+
+def parse_fault_stage(value: object) -> Stage:
+    """Read where a fault alters it."""
+    if not isinstance(value, str) or value not in list(Stage):
+        raise ValueError(f"want one of {', '.join(Stage)}")
+    return Stage(value)
+
+
+def parse_fault_target(value: object) -> MarketId | Address:
+    """Read whose number a fault alters: a market's id or an account's address."""
+    return parse_address(value) if isinstance(value, str) else parse_market(value)
+
+
+def parse_integer(value: object) -> int:
+    """Read an integer: a number, or a decimal string where JSON's numbers end."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,40}", value):
+        return int(value)
+    raise ValueError("want an integer, as a number or a decimal string")

@@ -11,9 +11,10 @@ _LISTEN = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
     """Return a socket that listens on host and port (0: any free one).
 
+    `flag` is how the operator chooses another.
     Raise PortInUse naming the owner, OperatorError for an address that is none of this machine's.
     """
     try:
@@ -33,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise OperatorError(f"can't listen on {host}:{port}: {error.strerror}") from None
         raise PortInUse(
             f"port {port} on {host} is in use by {find_owner(port)}; "
-            "end that process or choose another port with --port"
+            f"end that process or choose another port with {flag}"
         ) from None
     server.setblocking(False)
     return server

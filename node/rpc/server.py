@@ -7,6 +7,7 @@ JSON-RPC call gets another status: a foreign Host (403), a method that is not PO
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
 from itertools import count
 from typing import Any, Final
@@ -82,6 +83,7 @@ class RpcServer:
         self._filters = Filters(core, self._loop.time)
         self._subscriptions = Subscriptions()
         self._connections = count(1)
+        self._pending: deque[Transaction] = deque()
         self._socket = listen(policy.bind_host, port)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
@@ -131,7 +133,10 @@ class RpcServer:
         self._call_soon(self._on_head, block, receipts)
 
     def _tell_pending(self, tx: Transaction) -> None:
-        self._call_soon(self._on_pending, tx)
+        # One wake-up of the loop for all that is admitted before it comes to them.
+        self._pending.append(tx)
+        if len(self._pending) == 1:
+            self._call_soon(self._on_pending)
 
     def _call_soon(self, function: Callable[..., None], *arguments: object) -> None:
         if not self._server.should_exit and not self._loop.is_closed():
@@ -142,9 +147,11 @@ class RpcServer:
         self._filters.on_head(block)
         self._subscriptions.on_head(block, receipts)
 
-    def _on_pending(self, tx: Transaction) -> None:
-        self._filters.on_pending(tx)
-        self._subscriptions.on_pending(tx)
+    def _on_pending(self) -> None:
+        while self._pending:
+            tx = self._pending.popleft()
+            self._filters.on_pending(tx)
+            self._subscriptions.on_pending(tx)
 
     # --- what clients ask ------------------------------------------------------------------------
 

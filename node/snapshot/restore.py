@@ -2,7 +2,7 @@
 
     db.restoring/     written chunk by chunk; worth nothing until everything in it was verified
     RESTORED          the durable marker: db.restoring is whole and is to become db
-    db/, HEAD         the node's own, as if it had never been without them
+    db/, HEAD         the node's own, as if it had never been without them; genesis.json beside it
 
 A crash before the marker starts over, one after it is finished by whoever opens the directory next.
 What is available afterwards: the snapshot's block with its receipts and state, block 0 without its
@@ -27,7 +27,7 @@ from node.chain.block import (
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import decode_certificate, verify_certificate
 from node.chain.crash import crash_point
-from node.chain.genesis import Genesis, document_hash
+from node.chain.genesis import Genesis, document_hash, render_genesis
 from node.chain.store import DATABASE_FORMAT, BlockStore
 from node.errors import EncodingError, InvalidCertificate, InvalidSnapshot, OperatorError
 from node.snapshot.directory import (
@@ -49,6 +49,7 @@ DATABASE_DIRECTORY = "db"
 HEAD_FILE = "HEAD"
 STAGING_DIRECTORY = "db.restoring"
 MARKER_FILE = "RESTORED"
+GENESIS_FILE = "genesis.json"
 
 
 def restore_snapshot(
@@ -70,6 +71,7 @@ def restore_snapshot(
     _check_chain(manifest, genesis)
     require_certified(path, manifest, genesis)
     data_dir.mkdir(parents=True, exist_ok=True)
+    write_durably(data_dir / GENESIS_FILE, render_genesis(genesis).encode())
     staging = data_dir / STAGING_DIRECTORY
     if staging.exists():
         shutil.rmtree(staging)

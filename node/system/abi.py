@@ -1,8 +1,10 @@
 """Ethereum's ABI coding, as far as the system contracts need it: strict, and fast where it matters.
 
 A sequence of static words is coded by one `struct` call when all its integers are small and not
-negative, and word by word otherwise; tests compare both with eth_abi. Decoding knows static types
-only, because all calldata is static; encoding also knows the strings, arrays and tuples of views.
+negative, and word by word otherwise; tests compare both with eth_abi. What is longer than a word
+(strings, bytes, arrays, tuples) is decoded in the one layout that every encoder makes: tails in
+order, without gaps, padded with zeros. Offsets that point elsewhere are refused, so that decoding
+takes no longer than the calldata is long.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +33,8 @@ class AbiType(NamedTuple):
     """Whole words; OverflowError for an integer outside of the type's range."""
     decode: Callable[[bytes], Any] | None = None
     """From one word, ValueError if it is dirty; None for what is not one static word."""
+    read: Callable[[bytes, int], tuple[Any, int]] | None = None
+    """From a position: the value and where it ends; ValueError. None for one static word."""
     words: int = 1
     """How many it takes in the head."""
     is_dynamic: bool = False
@@ -46,13 +50,23 @@ class AbiType(NamedTuple):
 class Coder:
     """Codes a sequence of types: arguments, return values, the data of events, fields of errors."""
 
-    __slots__ = ("_bools", "_packer", "_signed", "_unpacker", "_zeros", "size", "types")
+    __slots__ = (
+        "_bools",
+        "_plain",
+        "_packer",
+        "_signed",
+        "_unpacker",
+        "_zeros",
+        "size",
+        "types",
+    )
 
     def __init__(self, types: Sequence[AbiType]) -> None:
         self.types = tuple(types)
         self.size = WORD * sum(each.words for each in types)
         """Bytes of the head; of everything, if all types are static."""
         self._packer = self._unpacker = None
+        self._plain = all(each.decode is not None for each in types)
         if all(each.code for each in types):
             self._packer = Struct(">" + "".join(f"{each.pad}x{each.code}" for each in types))
             self._unpacker = Struct(">" + "".join(f"{each.pad}s{each.code}" for each in types))
@@ -99,7 +113,7 @@ class Coder:
         if len(data) < offset + self.size:
             raise ValueError(f"{len(data) - offset} bytes of arguments, {self.size} needed")
         if self._unpacker is None:
-            return self._decode_each(data, offset)
+            return self._decode_each(data, offset) if self._plain else self.read(data, offset)[0]
         fields = self._unpacker.unpack_from(data, offset)
         values = fields[1::2]
         pads = self._zeros
@@ -116,10 +130,34 @@ class Coder:
     def _decode_each(self, data: bytes, offset: int) -> Values:
         values = []
         for each in self.types:
-            assert each.decode is not None, "all calldata is static"
+            assert each.decode is not None, "a plain sequence has one word for each"
             values.append(each.decode(data[offset : offset + WORD]))
             offset += WORD
         return values
+
+    def read(self, data: bytes, start: int) -> tuple[Values, int]:
+        """Return the values that stand from `start` on, in their one layout, and where they end.
+
+        Raises ValueError as `decode` does, and for a tail that is not where the last one ended.
+        """
+        if len(data) < start + self.size:
+            raise ValueError(f"{len(data) - start} bytes of values, {self.size} needed")
+        values = []
+        at, end = start, start + self.size
+        for each in self.types:
+            if each.decode is not None:
+                values.append(each.decode(data[at : at + WORD]))
+            else:
+                assert each.read is not None, "what is not one word is read from a position"
+                if not each.is_dynamic:
+                    value, _ = each.read(data, at)
+                elif _read_number(data, at) != end - start:
+                    raise ValueError("a tail does not follow the one before")
+                else:
+                    value, end = each.read(data, end)
+                values.append(value)
+            at += WORD * each.words
+        return values, end
 
     def clamp(self, values: Values) -> Values:
         """Return the values with every integer moved into its type's range."""
@@ -230,25 +268,58 @@ def _encode_string(value: str) -> bytes:
     return _encode_bytes(value.encode())
 
 
+def _read_number(data: bytes, at: int) -> int:
+    if len(data) < at + WORD:
+        raise ValueError("an offset or a length is missing")
+    return int.from_bytes(data[at : at + WORD], "big")
+
+
+def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    first = at + WORD
+    last = first + _read_number(data, at)
+    end = last + -(last - first) % WORD
+    if len(data) < end:
+        raise ValueError("bytes end before their length")
+    if any(data[last:end]):
+        raise ValueError("bytes are padded with zeros")
+    return data[first:last], end
+
+
+def _read_string(data: bytes, at: int) -> tuple[str, int]:
+    value, end = _read_bytes(data, at)
+    return value.decode(), end  # UnicodeDecodeError is a ValueError
+
+
 def _array(item: AbiType) -> AbiType:
     def encode(values: Values) -> bytes:
         return len(values).to_bytes(WORD, "big") + Coder([item] * len(values)).encode(values)
 
-    return AbiType(f"{item.name}[]", encode, is_dynamic=True)
+    def read(data: bytes, at: int) -> tuple[Values, int]:
+        count = _read_number(data, at)
+        if count * item.words * WORD > len(data) - at:
+            raise ValueError("an array ends before its length")
+        return Coder([item] * count).read(data, at + WORD)
+
+    return AbiType(f"{item.name}[]", encode, read=read, is_dynamic=True)
 
 
 def _tuple(types: Sequence[AbiType]) -> AbiType:
     coder = Coder(types)
     is_dynamic = any(each.is_dynamic for each in types)
     words = 1 if is_dynamic else coder.size // WORD
-    return AbiType(signature("", types), coder.encode, words=words, is_dynamic=is_dynamic)
+
+    def read(data: bytes, at: int) -> tuple[Values, int]:
+        values, end = coder.read(data, at)
+        return tuple(values), end
+
+    return AbiType(signature("", types), coder.encode, None, read, words, is_dynamic)
 
 
 _SIMPLE = {
     "address": AbiType("address", _encode_address, _decode_address, pad=12, code="20s"),
     "bool": AbiType("bool", _encode_bool, _decode_bool, pad=31, code="?"),
-    "string": AbiType("string", _encode_string, is_dynamic=True),
-    "bytes": AbiType("bytes", _encode_bytes, is_dynamic=True),
+    "string": AbiType("string", _encode_string, read=_read_string, is_dynamic=True),
+    "bytes": AbiType("bytes", _encode_bytes, read=_read_bytes, is_dynamic=True),
 }
 _SIZED: dict[str, Callable[[int], AbiType]] = {
     "uint": lambda bits: _integer(bits, signed=False),

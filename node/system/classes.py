@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from node.perp.account import EXCHANGE
 from node.perp.order import TimeInForce
-from node.system.contracts import ORACLE, contract
+from node.system.contracts import GOVERNANCE, ORACLE, contract
 from node.units import Address
 
 
@@ -33,6 +33,8 @@ def classify(to: Address, data: bytes) -> ActionClass:
         return _EXCHANGE_CLASSES.get(selector, ActionClass.ACCOUNT)
     if to == ORACLE and data[:4] == _REPORT_PRICE:
         return ActionClass.REPORT
+    if to == GOVERNANCE and data[:4] in _COUNCIL_ACTIONS:
+        return ActionClass.GOVERNANCE
     return ActionClass.ACCOUNT
 
 
@@ -42,6 +44,9 @@ _TIME_IN_FORCE = slice(4 + 3 * 32, 4 + 4 * 32)
 """Where placeOrder's fourth argument stands."""
 _POST_ONLY = TimeInForce.POST_ONLY.to_bytes(32, "big")
 _REPORT_PRICE = contract("Oracle").functions["reportPrice"].selector
+_COUNCIL_ACTIONS = frozenset(
+    each.selector for each in contract("Governance").functions.values() if not each.is_view
+)
 _EXCHANGE_CLASSES = {
     _exchange["cancelOrder"].selector: ActionClass.CANCEL,
     _exchange["cancelAllOrders"].selector: ActionClass.CANCEL,

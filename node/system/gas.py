@@ -40,7 +40,13 @@ ACTION_GAS: Mapping[str, Mapping[str, int]] = {
     "Oracle": {
         "reportPrice": 3_000,  # a record
     },
-    "Governance": {},
+    "Governance": {
+        "halt": 30_000,  # signatures, at most one a member; an entry in the audit log
+        "setMode": 30_000,
+        "cancelOrders": 200_000,  # the same, and as many records as there are orders
+        "acknowledgeJump": 30_000,
+        "resume": 30_000,
+    },
     "LiquidatorVault": {},
     "Bridge": {},
 }

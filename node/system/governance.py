@@ -1,10 +1,198 @@
-"""The Governance contract: its functions by name, views all of them so far."""
+"""The Governance contract: the views, and the door for what the council signed.
 
-from node.perp.status import CHAIN, get_mode
-from node.system.handler import Handlers, Outputs
+Whoever submits an action is of no account: what counts is who signed it. An action is checked in
+this order, and the first thing that is wrong is named: its branch, its time, its nonce, its
+signatures, its rule. Then it is carried out and recorded in the audit log, or it changes nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from node.errors import ActionNonceUsed, NoAuditEntry
+from node.governance.action import (
+    NAME,
+    VERSION,
+    AcknowledgeJump,
+    Action,
+    CancelOrders,
+    Domain,
+    Halt,
+    Resume,
+    SetMode,
+    compute_digest,
+    get_signers,
+    require_current,
+)
+from node.governance.audit import (
+    ActionExecuted,
+    ActionUse,
+    AuditEntry,
+    AuditLog,
+    append_entry,
+    entry_hash,
+    make_entry,
+)
+from node.governance.council import Council
+from node.perp.decrees import (
+    process_cancel_filtered,
+    process_halt,
+    process_resume,
+    process_set_mode,
+)
+from node.perp.oracle import process_acknowledgement
+from node.perp.status import CHAIN, Mode, get_mode
+from node.system.contracts import GOVERNANCE, contract
+from node.system.handler import Handler, Handlers, Outputs
 from node.system.ledger import SystemLedger
 from node.system.token import get_nonce_floor
-from node.units import Address, MarketId
+from node.units import Address, Hash32, Height, MarketId
+
+ALL_FIELDS = b"\x1f"
+"""EIP-5267: name, version, chain id, contract and salt are all part of the domain."""
+
+
+class GovernanceView(NamedTuple):
+    """Who governs, and what they have set, as readers see it."""
+
+    council: Council
+    domain: Domain
+    fork_id: int
+    mode: Mode
+    """The chain's."""
+    halt_height: Height
+    """The last ordinary block before a halt that is due; 0: none is."""
+    audit_log: AuditLog
+
+
+def compute_view(ledger: SystemLedger) -> GovernanceView:
+    """Return who governs, and what they have set."""
+    status = ledger.status
+    return GovernanceView(
+        ledger.council,
+        get_domain(ledger),
+        status.fork_id,
+        status.mode,
+        status.halt_height,
+        ledger.audit_log,
+    )
+
+
+def get_audit_entries(ledger: SystemLedger, first: int, count: int) -> list[AuditEntry]:
+    """Return so many entries of the audit log from `first` on, as far as there are any."""
+    last = min(first + count, ledger.audit_log.length)
+    found = [ledger.audit_entries.get(number) for number in range(first, last)]
+    return [entry for entry in found if entry is not None]
+
+
+def get_domain(ledger: SystemLedger) -> Domain:
+    """Return the chain that actions must be signed for."""
+    return Domain(ledger.chain_id, ledger.genesis_hash)
+
+
+def get_verified_signers(
+    ledger: SystemLedger, action: Action, signatures: Sequence[bytes]
+) -> tuple[Address, ...]:
+    """Return who signed an action that is good now, before its own rule is asked.
+
+    Raises WrongForkId, ActionExpired, ActionExpiredAtHeight, ActionNonceUsed, MalformedSignature,
+    UnknownSigner, DuplicateSignature or NotEnoughSignatures.
+    """
+    require_current(
+        action, fork_id=ledger.status.fork_id, time_ms=ledger.time_ms, height=ledger.height
+    )
+    if ledger.action_uses.get(action.nonce) is not None:
+        raise ActionNonceUsed(action.nonce)
+    digest = compute_digest(action, get_domain(ledger))
+    return get_signers(digest, signatures, ledger.council)
+
+
+def process_action(ledger: SystemLedger, action: Action, signatures: Sequence[bytes]) -> None:
+    """Carry out what the council signed and record it; raise the Refusal that stands against it."""
+    signers = get_verified_signers(ledger, action, signatures)
+    result = int(_RULES[type(action)](ledger, action))
+    process_record(ledger, action, signers, result)
+
+
+def process_record(
+    ledger: SystemLedger, action: Action, signers: tuple[Address, ...], result: int
+) -> None:
+    """Use up an action's nonce and append it to the audit log."""
+    log = ledger.audit_log
+    entry = make_entry(
+        log,
+        action,
+        digest=compute_digest(action, get_domain(ledger)),
+        signers=signers,
+        height=ledger.height,
+        time_ms=ledger.time_ms,
+        fork_id=ledger.status.fork_id,
+        result=result,
+    )
+    ledger.action_uses.set(action.nonce, ActionUse(entry.number))
+    ledger.audit_entries.set(entry.number, entry)
+    ledger.set_audit_log(append_entry(log, entry))
+    ledger.emit(
+        ActionExecuted(entry.number, entry.kind, entry.digest, signers, result, entry_hash(entry))
+    )
+
+
+def encode_submission(action: Action, signatures: Sequence[bytes]) -> bytes:
+    """Return the calldata by which an action is submitted; KeyError for a fork, which is none."""
+    function = contract("Governance").functions[FUNCTIONS[type(action)]]
+    return function.encode_call(action, signatures)
+
+
+def decode_submission(data: bytes) -> tuple[Action, Sequence[bytes]]:
+    """Return action and signatures of a submission; ValueError if the calldata is none."""
+    for action_class, name in FUNCTIONS.items():
+        function = contract("Governance").functions[name]
+        if data[:4] == function.selector:
+            fields, signatures = function.inputs.decode(data, 4)
+            return action_class(*fields), signatures
+    raise ValueError(f"0x{data[:4].hex()} is no function that takes an action")
+
+
+def is_submission(data: bytes) -> bool:
+    """Tell whether calldata submits an action, in its one form: nothing may follow it."""
+    try:
+        return encode_submission(*decode_submission(data)) == data
+    except ValueError:
+        return False
+
+
+FUNCTIONS: Mapping[type[Action], str] = {
+    Halt: "halt",
+    SetMode: "setMode",
+    CancelOrders: "cancelOrders",
+    AcknowledgeJump: "acknowledgeJump",
+    Resume: "resume",
+}
+"""Which function takes which kind; a fork is a plan that nodes carry out, not a call."""
+_RULES: Mapping[type[Action], Callable[[SystemLedger, Any], int]] = {
+    Halt: lambda ledger, action: process_halt(ledger, Height(action.height)),
+    SetMode: lambda ledger, action: process_set_mode(ledger, action.market, action.mode),
+    CancelOrders: lambda ledger, action: process_cancel_filtered(
+        ledger, action.filter, action.market, action.account
+    ),
+    AcknowledgeJump: lambda ledger, action: process_acknowledgement(
+        ledger, action.market, action.price
+    ),
+    Resume: lambda ledger, _: process_resume(ledger),
+}
+"""What each kind does to the exchange; returns the audit log's result."""
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def _submit(action_class: type[Action]) -> Handler:
+    def submit(
+        ledger: SystemLedger, _: Address, fields: Sequence[Any], signatures: Sequence[bytes]
+    ) -> Outputs:
+        process_action(ledger, action_class(*fields), signatures)
+        return ()
+
+    return submit
 
 
 def view_mode(ledger: SystemLedger, _: Address, market: MarketId) -> Outputs:
@@ -12,10 +200,45 @@ def view_mode(ledger: SystemLedger, _: Address, market: MarketId) -> Outputs:
     return (ledger.status.mode if market == CHAIN else get_mode(ledger, market),)
 
 
+def view_nonce(ledger: SystemLedger, _: Address, nonce: Hash32) -> Outputs:
+    """Tell whether an action of this nonce was carried out."""
+    return (ledger.action_uses.get(nonce) is not None,)
+
+
+def view_audit_entry(ledger: SystemLedger, _: Address, number: int) -> Outputs:
+    """Return an entry of the audit log; raise NoAuditEntry."""
+    length = ledger.audit_log.length
+    entry = ledger.audit_entries.get(number) if number < length else None
+    if entry is None:
+        raise NoAuditEntry(number, length)
+    return (
+        entry.kind,
+        entry.digest,
+        entry.signers,
+        entry.height,
+        entry.time_ms,
+        entry.result,
+        entry.previous,
+        entry_hash(entry),
+    )
+
+
+def view_domain(ledger: SystemLedger, _: Address) -> Outputs:
+    """Return the domain of what members sign (EIP-5267)."""
+    domain = get_domain(ledger)
+    return ALL_FIELDS, NAME, VERSION, domain.chain_id, GOVERNANCE, domain.genesis_hash, ()
+
+
 HANDLERS: Handlers = {
+    **{name: _submit(action_class) for action_class, name in FUNCTIONS.items()},
     "getMode": view_mode,
     "forkId": lambda ledger, _: (ledger.status.fork_id,),
     "nonceFloor": lambda ledger, _: (get_nonce_floor(ledger),),
     "council": lambda ledger, _: (ledger.council.members,),
     "threshold": lambda ledger, _: (ledger.council.threshold,),
+    "haltHeight": lambda ledger, _: (ledger.status.halt_height,),
+    "isNonceUsed": view_nonce,
+    "auditLog": lambda ledger, _: ledger.audit_log,
+    "getAuditEntry": view_audit_entry,
+    "eip712Domain": view_domain,
 }

@@ -1,7 +1,8 @@
-"""What the system contracts read and write beyond the rules' ledger: the collateral token."""
+"""What the system contracts read and write beyond the rules' ledger: the token, the council."""
 
 from typing import Protocol
 
+from node.governance.audit import ActionExecuted, ActionUse, AuditEntry, AuditLog
 from node.governance.council import Council
 from node.perp.events import Event
 from node.perp.ledger import Ledger, Table
@@ -14,10 +15,10 @@ from node.system.token import (
     TokenSupply,
     Transfer,
 )
-from node.units import Address
+from node.units import Address, Hash32
 
 TokenEvent = Transfer | Approval
-SystemEvent = Event | TokenEvent
+SystemEvent = Event | TokenEvent | ActionExecuted
 
 
 class SystemLedger(Ledger, Protocol):
@@ -28,8 +29,27 @@ class SystemLedger(Ledger, Protocol):
         """The chain's EIP-155 id: part of what a permit signs."""
 
     @property
+    def genesis_hash(self) -> Hash32:
+        """Block 0's hash: part of what the council signs."""
+
+    @property
     def council(self) -> Council:
         """Who governs."""
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """What the council did, as a whole."""
+
+    def set_audit_log(self, log: AuditLog, /) -> None:
+        """Write the audit log as a whole."""
+
+    @property
+    def audit_entries(self) -> Table[int, AuditEntry]:
+        """What the council did, by number from 0."""
+
+    @property
+    def action_uses(self) -> Table[Hash32, ActionUse]:
+        """The nonces of actions that were carried out."""
 
     @property
     def token(self) -> TokenSupply:

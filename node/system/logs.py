@@ -7,6 +7,7 @@ fields are indexed. Field for field the order is the ABI's; a test compares the 
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_args
 
+from node.governance.audit import ActionExecuted
 from node.perp.events import Event
 from node.system.abi import Coder
 from node.system.contracts import CONTRACTS
@@ -44,7 +45,11 @@ def encode_log(event: SystemEvent) -> Log:
     )
 
 
-EVENT_CLASSES: tuple[type[SystemEvent], ...] = (*get_args(Event), *get_args(TokenEvent))
+EVENT_CLASSES: tuple[type[SystemEvent], ...] = (
+    *get_args(Event),
+    *get_args(TokenEvent),
+    ActionExecuted,
+)
 """Everything that a ledger's `emit` takes."""
 
 

@@ -42,7 +42,7 @@ def perpnode(
     return run
 
 
-@pytest.mark.parametrize("command", ["devnet", "run", "status", "keys"])
+@pytest.mark.parametrize("command", ["devnet", "run", "status", "verify", "keys"])
 def test_help_names_every_command_and_each_has_its_own(perpnode: Any, command: str) -> None:
     assert command in perpnode("--help").out
     assert perpnode(command, "--help").status == 0
@@ -55,7 +55,6 @@ def test_version_is_the_packages(perpnode: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["devnet", "--validators", "4"], "--validators 4: this version runs without validators"),
         (["devnet", "--prices", "none.csv"], "none.csv: can't be read (No such file or directory)"),
         (["devnet", "--prices", "walk"], "--prices walk: is no price source"),
         (["devnet", "--speed", "2"], "--speed 2 needs a file to replay"),
@@ -68,6 +67,7 @@ def test_version_is_the_packages(perpnode: Any) -> None:
         (["devnet", "--host", "203.0.113.7"], "can't listen on 203.0.113.7"),
         (["status", "--rpc", "http://127.0.0.1:1"], "no node answers at http://127.0.0.1:1"),
         (["status", "--rpc", "somewhere"], "somewhere: is no node URL"),
+        (["verify", "--data-dir", "none"], "none holds no database: name a node's --data-dir"),
         (["keys", "show", "none"], "none: can't be read (No such file or directory)"),
         (["keys", "new", "file"], "file: exists already: keys are never overwritten"),
         (["keys", "new", "none/key"], "none/key: can't be written (No such file or directory)"),
@@ -106,6 +106,9 @@ def test_failure_is_status_1_and_one_line(
         (["devnet", "--block-time", "nan"], "--block-time"),
         (["run", "--role", "king", "--genesis", "g", "--data-dir", "d"], "'--role'"),
         (["run"], "Missing option"),
+        (["devnet", "--validators", "17"], "'--validators'"),
+        (["verify"], "Missing option"),
+        (["verify", "--data-dir", "d", "--from", "0"], "'--from'"),
         (["keys", "new"], "Missing argument"),
     ],
 )
@@ -175,6 +178,8 @@ STATUS = {
     "latest": 12,
     "safe": 12,
     "finalized": 12,
+    "validators": 4,
+    "peers": ["validator 0", "validator 3"],
     "timeMs": 1768780812000,
     "waiting": 3,
     "chainId": 20260119,
@@ -191,14 +196,21 @@ MARKET = {
 }
 
 
+DISPUTES = [
+    {"text": "block 7, market 1, FundingAccrued.index: was 0, recomputed 5", "validator": index}
+    for index in (0, 2)
+]
+ANSWERS = {"perp_status": STATUS, "perp_getMarkets": [MARKET], "perp_getDisputes": DISPUTES}
+
+
 @pytest.fixture
 def node_url() -> Iterator[str]:
-    """A WebSocket server in a thread that answers the two methods of `status`."""
+    """A WebSocket server in a thread that answers the methods of `status`."""
 
     async def answer(connection: ServerConnection) -> None:
         async for frame in connection:
             request = json.loads(frame)
-            value = STATUS if request["method"] == "perp_status" else [MARKET]
+            value = ANSWERS[request["method"]]
             reply = {"jsonrpc": "2.0", "id": request["id"], "result": value}
             await connection.send(json.dumps(reply))
 
@@ -234,12 +246,21 @@ def succeed(monkeypatch: pytest.MonkeyPatch, perpnode: Any) -> Any:
 def test_status_for_programs_is_what_the_node_says(succeed: Any, node_url: str) -> None:
     answer = json.loads(succeed("status", "--rpc", node_url, "--json"))
 
-    assert answer == {"status": STATUS, "markets": [MARKET]}
+    assert answer == {"status": STATUS, "markets": [MARKET], "disputes": DISPUTES}
 
 
 @pytest.mark.parametrize(
     "words",
-    ["20260119", "12", "0.000005 USDC", "3 transactions", "CANCEL_ONLY, mark no price", "abab"],
+    [
+        "20260119",
+        "12",
+        "0.000005 USDC",
+        "3 transactions",
+        "CANCEL_ONLY, mark no price",
+        "abab",
+        "validator 0, validator 3",
+        "by validator 0, 2: block 7, market 1, FundingAccrued.index: was 0, recomputed 5\n",
+    ],
 )
 def test_status_for_people_has_the_numbers(succeed: Any, node_url: str, words: str) -> None:
     assert words in succeed("status", "--rpc", node_url)

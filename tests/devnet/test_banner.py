@@ -37,6 +37,7 @@ def test_banner_has_anvils_sections_in_anvils_order(lines: list[str]) -> None:
         "Markets",
         "Prices",
         "Actors",
+        "Validators",
         "Data",
         "RPC and WebSocket",
     ]
@@ -101,3 +102,16 @@ def test_block_line_tells_height_hash_transactions_gas_marks_and_closed_modes() 
         *["block", "42", "0xabababab…abab", "1", "txs", "21,000", "gas"],
         *["BTC-USD", "93000.0", "ETH-USD", "-", "CANCEL_ONLY"],
     ]
+    assert render_block_line(header, 1, markets, 41) == f"{line}  certified 41"
+
+
+def test_banner_names_each_validators_key_and_url(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path, NOTHING._replace(validators=2))
+    urls = ["http://x:1", "http://x:2"]
+
+    banner = render_banner(
+        directory, version="1", url="http://x", prices="fixed", validators=urls
+    ).splitlines()
+
+    for index, member in enumerate(directory.genesis.validators):
+        assert f"({index}) 0x{member.public_key.hex()} {urls[index]}" in banner

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from node.chain.genesis import read_genesis
+from node.consensus.node_key import read_node_key
 from node.devnet.directory import clear_directory, lock_directory, open_directory
 from node.devnet.template import TEMPLATE, Wishes
-from node.errors import DatabaseInUse, GenesisError, OperatorError
+from node.errors import DatabaseInUse, GenesisError, KeyFileError, OperatorError
 from node.state.kv import LevelDb
 
 NOTHING = Wishes(template=None, accounts=None, reporters=None, bots=None, dev=None)
@@ -34,7 +35,8 @@ def test_first_open_writes_genesis_and_the_next_one_reads_it(tmp_path: Path) -> 
 
     assert first.is_new
     assert not again.is_new
-    assert first.genesis == again.genesis == read_genesis(TEMPLATE)
+    assert first.genesis == again.genesis
+    assert first.genesis._replace(sequencer=b"", validators=()) == read_genesis(TEMPLATE)
     assert first.people == again.people
 
 
@@ -146,3 +148,56 @@ def test_second_devnet_is_told_who_is_in_the_directory(tmp_path: Path) -> None:
 
     with lock_directory(tmp_path):  # whoever ended has left it free
         assert (tmp_path / "devnet.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_validators_keys_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
+    first = open_directory(tmp_path, NOTHING._replace(validators=2))
+    again = open_directory(tmp_path, NOTHING)
+
+    paths = [first.sequencer_key_path, *(first.validator_key_path(index) for index in range(2))]
+    named = [first.genesis.sequencer, *(member.public_key for member in first.genesis.validators)]
+    assert [read_node_key(path).public_key for path in paths] == named
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
+    assert again.genesis == first.genesis
+
+
+def test_without_validators_no_key_is_made(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path, NOTHING._replace(validators=0))
+
+    assert directory.genesis.sequencer == b""
+    assert directory.genesis.validators == ()
+    assert not directory.sequencer_key_path.parent.exists()
+
+
+def test_an_unfinished_start_keeps_the_keys_it_made(tmp_path: Path) -> None:
+    first = open_directory(tmp_path, NOTHING._replace(validators=2))
+    first.genesis_path.unlink()
+
+    again = open_directory(tmp_path, NOTHING._replace(validators=3))
+
+    assert again.genesis.sequencer == first.genesis.sequencer
+    assert again.genesis.validators[:2] == first.genesis.validators
+
+
+def test_a_number_of_validators_that_contradicts_is_refused(tmp_path: Path) -> None:
+    open_directory(tmp_path, NOTHING._replace(validators=2))
+
+    with pytest.raises(OperatorError, match=r"--validators 4 contradicts .* --validators 2"):
+        open_directory(tmp_path, NOTHING._replace(validators=4))
+
+
+def test_another_validators_key_is_named(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path, NOTHING._replace(validators=2))
+    directory.validator_key_path(0).write_bytes(directory.validator_key_path(1).read_bytes())
+
+    with pytest.raises(KeyFileError, match=r"validator-0\.json"):
+        open_directory(tmp_path, NOTHING)
+
+
+def test_fresh_deletes_validators_and_their_keys(tmp_path: Path) -> None:
+    path = make(tmp_path / "data")
+    (path / "validator-0" / "db").mkdir(parents=True)
+
+    clear_directory(path)
+
+    assert list(path.iterdir()) == []

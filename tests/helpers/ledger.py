@@ -6,18 +6,22 @@ half of it, no fees, everything OPEN and past its grace period. A test changes w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from node.perp.account import BRIDGE, Account, Leg, Position, process_entry
+from node.perp.agent import Agents
 from node.perp.book import Book, Journal
 from node.perp.events import Event
+from node.perp.expiry import Deadline
 from node.perp.funding import Funding
+from node.perp.mark import Basis, Mark
 from node.perp.market import Market
 from node.perp.modes import ChainStatus, MarketStatus, Mode
 from node.perp.oracle import AcceptedPrice, Oracle, Report
 from node.perp.order import OrderRequest, TimeInForce
-from node.perp.parameters import ChainParams, MarginBracket, MarketParams
+from node.perp.parameters import MAGNITUDE_MAX, ChainParams, MarginBracket, MarketParams
+from node.perp.watch import Watch
 from node.units import (
     Address,
     DurationMs,
@@ -79,9 +83,15 @@ class DictLedger:
         self.statuses: DictTable[MarketId, MarketStatus] = DictTable(self.journal)
         self.oracles: DictTable[MarketId, Oracle] = DictTable(self.journal)
         self.fundings: DictTable[MarketId, Funding] = DictTable(self.journal)
+        self.marks: DictTable[MarketId, Mark] = DictTable(self.journal)
+        self.bases: DictTable[MarketId, Basis] = DictTable(self.journal)
         self.reports: DictTable[tuple[MarketId, Address], Report] = DictTable(self.journal)
+        self.agents: DictTable[Address, Agents] = DictTable(self.journal)
+        self.deadlines: DictTable[Address, Deadline] = DictTable(self.journal)
+        self.actions: DictTable[Address, int] = DictTable(self.journal)
         self.all_market_params: dict[MarketId, MarketParams] = {}
         self.books: dict[MarketId, Book] = {}
+        self.watch = Watch()
         self._status = ChainStatus(
             mode=Mode.OPEN,
             since_ms=GENESIS_MS,
@@ -124,6 +134,17 @@ class DictLedger:
             if account.balance < 0 and owner not in holders
         )
 
+    def changed_owners(self) -> Iterable[Address]:
+        return [owner for owner, account in self.accounts.rows.items() if account.markets]
+
+    def silent(self, time_ms: TimeMs, /) -> Sequence[Address]:
+        come = [
+            (deadline.cancel_at_ms, owner)
+            for owner, deadline in self.deadlines.rows.items()
+            if deadline.cancel_at_ms <= time_ms
+        ]
+        return [owner for _, owner in sorted(come)]
+
     def all_accounts(self) -> Iterator[tuple[Address, Account]]:
         yield from self.accounts.rows.items()
 
@@ -151,7 +172,12 @@ class DictLedger:
             "statuses": dict(self.statuses.rows),
             "oracles": dict(self.oracles.rows),
             "fundings": dict(self.fundings.rows),
+            "marks": dict(self.marks.rows),
+            "bases": dict(self.bases.rows),
             "reports": dict(self.reports.rows),
+            "agents": dict(self.agents.rows),
+            "deadlines": dict(self.deadlines.rows),
+            "actions": dict(self.actions.rows),
             "status": self._status,
             "events": list(self.events),
             "books": {market: dump_book(book) for market, book in self.books.items()},
@@ -172,6 +198,15 @@ def dump_book(book: Book) -> dict[str, Any]:
         "triggers_of": {owner: list(book.triggers_of(owner)) for owner in trigger_owners},
         "exposure_of": {owner: book.exposure_of(owner) for owner in owners},
         "fired": list(book.fired_triggers()),
+        "children": {
+            parent: list(book.children_of(parent))
+            for parent in {trigger.parent for trigger in book.triggers.values()}
+        },
+        "expiring": list(book.expired(TimeMs(MAGNITUDE_MAX))),
+        "clients": {
+            (each.owner, each.client_id): book.find_client(each.owner, each.client_id)
+            for each in (*book.orders.values(), *book.triggers.values())
+        },
     }
 
 
@@ -205,6 +240,8 @@ def make_chain_params(**changes: Any) -> ChainParams:
         liquidations_max=50,
         triggers_max=200,
         maker_removals_max=100,
+        open_orders_max=1_000_000,
+        actions_max=1_000_000,
     )
     return params._replace(**changes)
 
@@ -232,6 +269,10 @@ def make_market_params(**changes: Any) -> MarketParams:
         price_move_ppm_max=RatePpm(50_000),
         price_confirm_ms=DurationMs(3_000),
         liquidation_fee_ppm=RatePpm(15_000),
+        mark_band_ppm=RatePpm(25_000),
+        vault_size_max=Lots(0),
+        position_max=Lots(MAGNITUDE_MAX),
+        open_interest_max=Lots(MAGNITUDE_MAX),
     )
     return params._replace(**changes)
 
@@ -253,6 +294,7 @@ def make_market(ledger: DictLedger, *, price: int = 100, **changes: Any) -> Mark
         ),
     )
     ledger.oracles.set(market, Oracle(price=Ticks(0), accepted=(), stale=False, jump=()))
+    ledger.marks.set(market, Mark(Ticks(0), Ticks(0)))
     if price:
         set_price(ledger, price, market=market)
     ledger.fundings.set(
@@ -277,8 +319,10 @@ def make_ledger(*, price: int = 100, **market_changes: Any) -> DictLedger:
 
 def set_price(ledger: DictLedger, price: int, *, market: MarketId = MARKET) -> None:
     """Make `price` the market's accepted price, and thus its mark."""
-    oracle = ledger.oracles.get(market)
+    oracle, mark = ledger.oracles.get(market), ledger.marks.get(market)
     assert oracle is not None
+    assert mark is not None
+    ledger.marks.set(market, mark._replace(price=Ticks(price)))
     accepted = (AcceptedPrice(Ticks(price), ledger.time_ms),)
     ledger.oracles.set(market, oracle._replace(price=Ticks(price), accepted=accepted))
 
@@ -312,6 +356,7 @@ def next_block(ledger: DictLedger, elapsed_ms: int = 1_000) -> None:
     ledger.parent_time_ms = ledger.time_ms
     ledger.time_ms = TimeMs(ledger.time_ms + elapsed_ms)
     ledger.events.clear()
+    ledger.actions.rows.clear()
     ledger.journal.clear()
 
 

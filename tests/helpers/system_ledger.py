@@ -3,6 +3,7 @@
 from typing import Any
 
 from node.crypto import keccak256
+from node.governance.audit import EMPTY_LOG, ActionUse, AuditEntry, AuditLog
 from node.governance.council import Council
 from node.perp.events import Event
 from node.system.contracts import contract
@@ -16,10 +17,11 @@ from node.system.token import (
     TokenSupply,
     process_faucet,
 )
-from node.units import Address, Quote
+from node.units import Address, Hash32, Quote
 from tests.helpers.ledger import DictLedger, DictTable, make_chain_params, make_market
 
 CHAIN_ID = 20260119
+GENESIS_HASH = keccak256(b"genesis")
 FAUCET = 1_000_000
 """What the faucet gives an account in all."""
 
@@ -50,6 +52,10 @@ class DictSystemLedger(DictLedger):
         super().__init__(make_chain_params())
         self.chain_id = CHAIN_ID
         self.council = Council(members=(Address(b"\xcc" * 20), Address(b"\xdd" * 20)), threshold=2)
+        self.genesis_hash = GENESIS_HASH
+        self.audit_entries: DictTable[int, AuditEntry] = DictTable(self.journal)
+        self.action_uses: DictTable[Hash32, ActionUse] = DictTable(self.journal)
+        self._audit_log = EMPTY_LOG
         self.token_balances: DictTable[Address, TokenBalance] = DictTable(self.journal)
         self.allowances = AllowanceTable(self.journal)
         self.permit_nonces: DictTable[Address, PermitNonce] = DictTable(self.journal)
@@ -67,6 +73,17 @@ class DictSystemLedger(DictLedger):
     def _restore_token(self, token: TokenSupply) -> None:
         self._token = token
 
+    @property
+    def audit_log(self) -> AuditLog:
+        return self._audit_log
+
+    def set_audit_log(self, log: AuditLog, /) -> None:
+        self.journal.append((self._restore_audit_log, (self._audit_log,)))
+        self._audit_log = log
+
+    def _restore_audit_log(self, log: AuditLog) -> None:
+        self._audit_log = log
+
     def emit(self, event: Event | SystemEvent, /) -> None:
         self.journal.append((self.events.pop, ()))
         self.events.append(event)
@@ -79,6 +96,9 @@ class DictSystemLedger(DictLedger):
             "permit_nonces": dict(self.permit_nonces.rows),
             "faucet_claims": dict(self.faucet_claims.rows),
             "token": self._token,
+            "audit_entries": dict(self.audit_entries.rows),
+            "action_uses": dict(self.action_uses.rows),
+            "audit_log": self._audit_log,
         }
 
 

@@ -253,7 +253,9 @@ def test_entry_value_follows_the_open_size_m2(
 ) -> None:
     before = Position(Lots(size), Quote(entry), FundingIndex(7))
 
-    after = compute_position(before, Lots(change), lot_value=lot_value, index=FundingIndex(7))
+    after = compute_position(
+        before, Lots(change), cost=Quote(change * lot_value), index=FundingIndex(7)
+    )
 
     assert after == Position(Lots(size_after), Quote(entry_after), FundingIndex(7))
 
@@ -265,7 +267,7 @@ def test_entry_value_has_the_sign_of_the_size(changes: list[tuple[int, int]]) ->
     position = FLAT
     for change, lot_value in changes:
         position = compute_position(
-            position, Lots(change), lot_value=lot_value, index=FundingIndex(0)
+            position, Lots(change), cost=Quote(change * lot_value), index=FundingIndex(0)
         )
 
         assert position.size * position.entry_value >= 0

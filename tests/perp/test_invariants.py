@@ -15,6 +15,7 @@ from node.perp.account import (
     FEES,
     VAULT,
     Leg,
+    Position,
     get_account,
     market_address,
     process_deposit,
@@ -31,7 +32,8 @@ from node.perp.invariants import (
     check_liquidatable,
     compute_allowed_modes,
 )
-from node.perp.liquidation import process_liquidations, process_negative_balances
+from node.perp.liquidation import process_liquidations
+from node.perp.mark import Mark, process_mark
 from node.perp.modes import (
     Mode,
     get_status,
@@ -50,6 +52,7 @@ from node.perp.trigger import (
     process_new_triggers,
     process_trigger_request,
 )
+from node.perp.vault import process_negative_balances, process_vault_orders
 from node.units import (
     FundingIndex,
     Height,
@@ -125,10 +128,12 @@ def run_block(
             process_report(ledger, reporter(number), market, Ticks(price), ledger.time_ms, 0)
     process_prices(ledger)
     process_alarms(ledger)
+    process_mark(ledger)
     process_funding(ledger)
     process_post_only_limits(ledger)
     process_liquidations(ledger)
     process_negative_balances(ledger)
+    process_vault_orders(ledger)
     process_fired_triggers(ledger)
     for action in actions:
         checkpoint = ledger.checkpoint()
@@ -285,8 +290,12 @@ def overdraw_vault(ledger: DictLedger) -> None:
     ledger.emit(Deposited(VAULT, Quote(-1)))
 
 
-def give_vault_a_market(ledger: DictLedger) -> None:
-    ledger.accounts.set(VAULT, get_account(ledger, VAULT)._replace(markets=(MARKET,)))
+def give_vault_a_position(ledger: DictLedger) -> None:
+    ledger.positions.set((VAULT, MARKET), Position(Lots(1), Quote(1_000), FundingIndex(0)))
+
+
+def move_mark(price: int) -> Action:
+    return lambda ledger: ledger.marks.set(MARKET, Mark(Ticks(price), Ticks(0)))
 
 
 def change_status(**changes: Any) -> Action:
@@ -316,7 +325,10 @@ BROKEN: list[tuple[str, Action, str, str]] = [
     ("unpaid event", lambda ledger: ledger.emit(Deposited(LONG, Quote(1))), "I5", "change"),
     ("negative fees", lower_fees, "I6", "Fees balance"),
     ("overdrawn vault", overdraw_vault, "I6", "LiquidatorVault equity"),
-    ("vault position", give_vault_a_market, "I6", "LiquidatorVault markets"),
+    ("vault position", give_vault_a_position, "I6", "LiquidatorVault size"),
+    # The band of 2.5 % around 1,001: 975.975 and 1,026.025.
+    ("mark below its band", move_mark(975), "I7", "market 1, mark"),
+    ("mark above its band", move_mark(1_027), "I7", "market 1, mark"),
     ("one-sided size", resize, "I2", "change of Σ size"),
     ("both sides doubled", flip_both, "I2", "open interest"),
     ("open interest", add_open_interest, "I2", "open interest"),
@@ -602,14 +614,15 @@ def random_block(ledger: DictLedger, dice: Random, marks: dict[MarketId, int]) -
 @given(st.integers(0, 2**32))
 def test_invariants_hold_over_blocks_of_everything(seed: int) -> None:
     dice = Random(seed)
-    ledger = make_ledger(price=1_000, taker_fee_ppm=500, maker_fee_ppm=-200)
-    second = make_market(ledger, price=1_000, k=3, taker_fee_ppm=500)
+    caps = {"vault_size_max": dice.choice([0, 3, 1_000])}
+    ledger = make_ledger(price=1_000, taker_fee_ppm=500, maker_fee_ppm=-200, **caps)
+    second = make_market(ledger, price=1_000, k=3, taker_fee_ppm=500, **caps)
     ledger.params = make_chain_params(
         grace_ms=1_000, reopen_ms=1_000, confirm_ms=1_000, liquidations_max=3, triggers_max=3
     )
     for number in range(1, 6):
         make_trader(ledger, number, 8_000)
-    deposit(ledger, VAULT, dice.choice([0, 1_000, 10_000]))
+    deposit(ledger, VAULT, dice.choice([0, 1_000, 10_000, 10**6]))
     marks = {MARKET: 1_000, second: 1_000}
     for _ in range(40):
         before = random_block(ledger, dice, marks)

@@ -5,26 +5,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.perp.account import DEFICIT, FEES, VAULT
+from node.perp.bankruptcy import compute_bankruptcy_quote
 from node.perp.events import (
     BalanceAbsorbed,
     OrderCancelled,
     OrderFilled,
     PositionLiquidated,
 )
+from node.perp.health import compute_health, get_sights
 from node.perp.liquidation import (
-    compute_bankruptcy_quote,
     compute_fillable_price,
-    compute_health,
     compute_step_size,
-    get_sights,
     process_liquidations,
-    process_negative_balances,
 )
 from node.perp.margin import compute_risk
 from node.perp.order import CancelReason
 from node.perp.status import Mode
 from node.perp.sweep import check_all
 from node.perp.trading import process_cancel_all, process_order
+from node.perp.vault import process_negative_balances
 from node.units import Address, Lots, MarketId, Quote, RatePpm, Ticks
 from tests.helpers.ledger import (
     MARKET,

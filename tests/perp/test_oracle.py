@@ -284,9 +284,34 @@ def test_jump_without_a_quorum_begins_anew_p2() -> None:
     block(ledger, 1_000, 1_000)
     for _ in range(3):
         block(ledger, 2_000, 2_000)
-    assert block(ledger, 2_000) == Oracle(Ticks(1_000), (), stale=True, jump=())
+    silent = block(ledger, 2_000)
 
+    assert (silent.price, silent.stale, silent.jump) == (1_000, True, ())
     assert block(ledger, 2_000, 2_000).jump == (Jump(True, ledger.time_ms, ledger.height),)
+
+
+def test_jump_cut_into_small_blocks_stays_one_while_it_waits_p2() -> None:
+    ledger = fresh_ledger()
+    block(ledger, 1_000, 1_000)
+    block(ledger, 1_040, 1_040, elapsed_ms=400)
+    block(ledger, 1_080, 1_080, elapsed_ms=400)  # 8 % from 800 ms ago
+
+    # Within 5 % of the last accepted 1,040, but the last second knew 1,000.
+    assert block(ledger, 1_080, 1_080, elapsed_ms=100).jump
+    # A second after 1,040 was accepted nothing else is remembered.
+    oracle = block(ledger, 1_080, 1_080, elapsed_ms=500)
+    assert (oracle.price, oracle.jump) == (1_080, ())
+
+
+def test_history_starts_anew_after_a_jump_p2() -> None:
+    ledger = fresh_ledger(price_confirm_ms=200)
+    block(ledger, 1_000, 1_000)
+    for _ in range(3):
+        oracle = block(ledger, 1_080, 1_080, elapsed_ms=100)
+    assert oracle.price == 1_080
+
+    # 1,000 was in force 100 ms ago; it no longer counts.
+    assert not block(ledger, 1_081, 1_081, elapsed_ms=100).jump
 
 
 def test_candidate_that_comes_back_ends_the_jump_p2() -> None:

@@ -23,7 +23,11 @@ def camel_case(name: str) -> str:
 
 
 def values_of(name: str) -> st.SearchStrategy[Any]:
-    """Return values of an elementary type, small ones as often as extreme ones."""
+    """Return values of a type, small integers as often as extreme ones."""
+    if name.endswith("[]"):
+        return st.lists(values_of(name[:-2]), max_size=3)
+    if name.startswith("("):
+        return st.tuples(*map(values_of, split_types(name[1:-1])))
     if name == "address":
         return st.binary(min_size=20, max_size=20)
     if name == "bool":
@@ -40,3 +44,15 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
         (0, 2**bits - 1) if name[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     )
     return st.integers(max(lowest, -9), 9) | st.integers(lowest, highest)
+
+
+def split_types(names: str) -> list[str]:
+    """Return the types of a list such as "uint8,(bool,bytes)[],string"."""
+    found, depth = [""], 0
+    for letter in names:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    return found if names else []

@@ -12,7 +12,7 @@ from node.system.contracts import CONTRACTS, contract
 from node.units import Address
 
 SOMEBODY = Address(b"\x0a" * 20)
-GTC, IOC, POST_ONLY = TimeInForce
+GTC, IOC, POST_ONLY, FOK, GTT = TimeInForce
 
 
 def calldata(name: str, function: str, *arguments: Any) -> tuple[Address, bytes]:

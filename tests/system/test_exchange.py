@@ -42,7 +42,7 @@ from tests.helpers.ledger import (
 from tests.helpers.system_ledger import DictSystemLedger, call, give_tokens, make_system_ledger
 
 MAKER, TAKER = trader(1), trader(2)
-GTC, IOC, POST_ONLY = TimeInForce
+GTC, IOC, POST_ONLY, FOK, GTT = TimeInForce
 
 
 def exchange(ledger: DictSystemLedger, sender: Address, function: str, *arguments: Any) -> Any:

@@ -1,5 +1,6 @@
 """Logs as other people's libraries read them."""
 
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import pytest
@@ -66,10 +67,19 @@ def test_web3_reads_what_happened(event: SystemEvent) -> None:
 
     arguments = read(log)
 
-    expected = [
-        Web3.to_checksum_address(value) if isinstance(value, bytes) else value for value in event
-    ]
-    assert arguments == dict(zip(map(camel_case, event._fields), expected, strict=True))
+    expected = dict(zip(map(camel_case, event._fields), event, strict=True))
+    assert list(arguments) == list(expected)
+    assert comparable(arguments) == comparable(expected)
+
+
+def comparable(value: Any) -> Any:
+    """Return addresses as web3.py shows them, and what it shows as lists, tuples or objects."""
+    if isinstance(value, Mapping):
+        return comparable(list(value.values()))
+    if isinstance(value, list | tuple):
+        return tuple(map(comparable, value))
+    is_address = isinstance(value, bytes) and len(value) == 20
+    return Web3.to_checksum_address(value) if is_address else value
 
 
 def test_a_fill_is_indexed_by_market_maker_and_taker() -> None:
@@ -134,6 +144,12 @@ def test_a_fields_unit_fits_its_abi_type(event_class: Any) -> None:
         "RatePpb": {"int64"},
         "Quote": {"uint256", "int256"},
         "FundingIndex": {"int256"},
+        "RatePpm": {"uint32"},
+        "Height": {"uint64"},
+        "Hash32": {"bytes32"},
+        "str": {"string"},
+        "tuple": {"address[]", "(bool,bytes)[]"},
+        "int": {"uint8", "uint32", "uint64", "uint256", "int256"},
         "DurationMs": {"uint64"},
         "TimeMs": {"uint64"},
         "Address": {"address"},

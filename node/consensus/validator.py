@@ -1,0 +1,466 @@
+"""A validator without its sockets: it recomputes the sequencer's blocks, and attests or disputes.
+
+Proposals are taken in order and only with the sequencer's signature. A block is executed on the
+validator's own parent state and compared (`Blockchain.import_block`); a wrong one is never
+committed. If only the state root differs, the sequencer is asked for the records it changed: when
+they lead to its root, the first field that differs from our own is named. A dispute is on disk
+before it is told, and with it the validator stops: it follows and signs nothing more of that
+branch, reads go on.
+
+Without a key it follows and checks as well, and stops without a signature. Threads: messages and
+ticks come from any thread, one at a time under the node's own lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from node.chain.block import Block, decode_wire_block, decode_wire_head
+from node.chain.blockchain import Blockchain
+from node.chain.certificate import Certificate, decode_certificate, proposal_bytes
+from node.chain.domains import Identity
+from node.consensus.dispute import (
+    Difference,
+    Dispute,
+    is_equivocation,
+    sign_dispute,
+)
+from node.consensus.disputes import Disputes
+from node.consensus.evidence import certificate_of, difference_of, make_difference, name_record
+from node.consensus.guard import SignGuard
+from node.consensus.hold import Hold
+from node.consensus.messages import (
+    Attestation,
+    Blocks,
+    CertificateMessage,
+    Changes,
+    CouncilAction,
+    DisputeMessage,
+    GetBlocks,
+    GetChanges,
+    Message,
+    Proposal,
+)
+from node.consensus.phase import OPEN, STOPPED, Phase
+from node.consensus.proposals import answer_blocks, answer_changes
+from node.consensus.submissions import Submissions, Taken
+from node.crypto import ed25519_public_key, ed25519_verify
+from node.errors import (
+    ActionImpossible,
+    EncodingError,
+    InvalidBlock,
+    InvalidCertificate,
+    InvalidTransaction,
+    Refusal,
+    SigningRefused,
+    StateMismatch,
+    show,
+)
+from node.governance.validators import find_validator
+from node.units import Height
+
+log = structlog.get_logger()
+
+AHEAD_MS_MAX = 2_000
+"""A block further ahead of the clock waits (DESIGN section 6)."""
+QUEUE_MAX = 64
+"""Proposals that wait for their parent or their time; later ones are asked for again."""
+ANSWER_MS_MAX = 2_000
+"""So long a question to the sequencer is waited for."""
+
+
+class Received(NamedTuple):
+    """A proposal whose author is known."""
+
+    block: Block
+    proposal: Proposal
+    identity: Identity
+    """Under which the sequencer signed."""
+
+
+class Suspect(NamedTuple):
+    """A block of which only the state root is wrong, until its records are told."""
+
+    received: Received
+    mismatch: StateMismatch
+    until_ms: int
+
+
+class ValidatorNode:
+    """Follows one sequencer."""
+
+    def __init__(
+        self,
+        blockchain: Blockchain,
+        *,
+        clock_ms: Callable[[], int],
+        seed: bytes | None,
+        guard: SignGuard | None,
+        hold: Hold | None = None,
+    ) -> None:
+        """Take the parts; the clock includes the development offset. A key needs its guard."""
+        assert (seed is None) == (guard is None), "who signs is guarded"
+        self._blockchain = blockchain
+        self._clock_ms = clock_ms
+        self._seed = seed
+        self._guard = guard
+        self._public_key = b"" if seed is None else ed25519_public_key(seed)
+        self._lock = threading.RLock()
+        self._queue: dict[int, Received] = {}
+        self._suspect: Suspect | None = None
+        self._asked: tuple[Height, int] | None = None
+        """From where on blocks were asked for, and until when the answer is waited for."""
+        self._certified_hint = 0
+        """Up to where signed blocks say the chain is certified: no need to attest what is."""
+        self._waiting_height = 0
+        self._found = ""
+        """What a node without a key found wrong."""
+        self.disputes = Disputes(blockchain)
+        self.submissions = Submissions(blockchain, hold or Hold())
+        self._actions_to_tell: list[bytes] = []
+        self.submissions.on_taken(self._actions_to_tell.append)
+        self.is_sequencing = False
+
+    def phase(self) -> Phase:
+        """Return whether it follows, or stopped and why."""
+        held = self.submissions.hold.current
+        if held is not None:
+            return Phase(STOPPED, held.text())
+        stop = self._find_stop()
+        if stop is not None:
+            return Phase(STOPPED, stop.text())
+        return Phase(STOPPED, self._found) if self._found else Phase(OPEN, "")
+
+    def on_connected(self) -> Sequence[Message]:
+        """Return what to tell the sequencer first: own disputes, or where this node is."""
+        with self._lock:
+            own = [each for each in self.disputes.current() if self._is_own(each)]
+            if own or self._is_stopped():
+                return [DisputeMessage(each) for each in own]
+            self._asked, self._suspect = None, None
+            return [*self._attest(self._blockchain.head.block), *self._ask()]
+
+    def on_message(self, message: Message) -> Sequence[Message]:
+        """Take a message of the sequencer and return what to tell it.
+
+        What is not for it is passed over. Raises EncodingError for blocks that are no blocks,
+        InvalidDispute for evidence that does not hold.
+        """
+        if isinstance(message, GetBlocks):
+            return [answer_blocks(self._blockchain, message)]
+        if isinstance(message, GetChanges):
+            return [answer_changes(self._blockchain, message)]
+        with self._lock:
+            if isinstance(message, DisputeMessage):
+                return self._on_dispute(message.dispute)
+            if isinstance(message, CouncilAction):
+                return self._on_council_action(message)
+            if self._is_stopped():
+                return []
+            if isinstance(message, Proposal):
+                return self.on_proposal(message)
+            if isinstance(message, Blocks):
+                return self._on_blocks(message)
+            if isinstance(message, Changes):
+                return self._on_changes(message)
+            if isinstance(message, CertificateMessage):
+                self._on_certificate(decode_certificate(message.certificate))
+        return []
+
+    def on_tick(self) -> Sequence[Message]:
+        """Do what time made due; called a few times a second."""
+        with self._lock:
+            if self._is_stopped():
+                return self._tell_actions()
+            now = self._clock_ms()
+            suspect = self._suspect
+            if suspect is not None and now >= suspect.until_ms:
+                return self._dispute(suspect.received, difference_of(suspect.mismatch))
+            messages = [*self._tell_actions(), *self._advance()]
+            if self._queue and min(self._queue) > self._next_height():
+                messages += self._ask()
+            return messages
+
+    def on_proposal(self, proposal: Proposal) -> list[Message]:
+        """Take a block; what is not signed by the sequencer is dropped and named in the log."""
+        with self._lock:
+            received, refusal = self._receive(proposal)
+            if received is None or self._is_stopped():
+                return []
+            block = received.block
+            height = block.header.number
+            self._certified_hint = max(self._certified_hint, block.extension.certified_height)
+            if height < self._next_height():
+                return self._compare_with_own(received)
+            queued = self._queued(height)
+            if queued is not None and queued.block.hash != block.hash:
+                return self._equivocation(received, queued)
+            if refusal is not None:
+                if height > self._next_height():
+                    return self._ask()
+                return self._dispute(received, Difference("transactions", "included", refusal))
+            if height < self._next_height() + QUEUE_MAX:
+                self._queue[height] = received
+            messages = self._advance()
+            if height > self._next_height():
+                messages += self._ask()
+            return messages
+
+    # --- from a proposal to an attestation -------------------------------------------------------
+
+    def _receive(self, proposal: Proposal) -> tuple[Received | None, str | None]:
+        """Return a block whose author is the sequencer, and why its body decodes to nothing."""
+        refusal = None
+        try:
+            block = decode_wire_block(proposal.block)
+        except InvalidTransaction as error:
+            block, refusal = decode_wire_head(proposal.block), str(error)
+        identity = self._find_identity(block, proposal.signature)
+        height, block_hash = block.header.number, show(block.hash)
+        if identity is None:
+            log.warning(
+                "proposal dropped: not signed by the sequencer", height=height, hash=block_hash
+            )
+            return None, None
+        own = self._blockchain.identity_of(self._blockchain.head.block)
+        if identity != own:
+            log.warning(
+                "proposal dropped: of another branch",
+                height=height,
+                hash=block_hash,
+                fork_id=identity.fork_id,
+                dev_epoch=identity.dev_epoch,
+                own_fork_id=own.fork_id,
+                own_dev_epoch=own.dev_epoch,
+            )
+            return None, None
+        return Received(block, proposal, identity), refusal
+
+    def _find_identity(self, block: Block, signature: bytes) -> Identity | None:
+        """Return the branch for which the sequencer signed: the block's own, or this node's."""
+        blockchain = self._blockchain
+        sequencer = blockchain.next_validators().sequencer
+        own = blockchain.identity_of(blockchain.head.block)
+        if not sequencer:
+            return own if not signature else None
+        for identity in (own, blockchain.identity_of(block)):
+            message = proposal_bytes(identity, block.header.number, block.hash)
+            if ed25519_verify(sequencer, signature, message):
+                return identity
+        return None
+
+    def _advance(self) -> list[Message]:
+        """Import what waits and may be imported; return what there is to say."""
+        messages: list[Message] = []
+        while self._suspect is None and not self._is_stopped():
+            for height in [each for each in self._queue if each < self._next_height()]:
+                del self._queue[height]
+            received = self._queue.get(self._next_height())
+            if received is None or self._is_ahead(received.block):
+                break
+            del self._queue[received.block.header.number]
+            messages += self._import(received)
+        return messages
+
+    def _is_ahead(self, block: Block) -> bool:
+        ahead = block.extension.time_ms - self._clock_ms()
+        if ahead <= AHEAD_MS_MAX:
+            return False
+        height = block.header.number
+        if self._waiting_height != height:
+            log.warning("block waits: it is ahead of this clock", height=height, ahead_ms=ahead)
+            self._waiting_height = height
+        return True
+
+    def _import(self, received: Received) -> list[Message]:
+        block, proposal = received.block, received.proposal
+        try:
+            self._blockchain.import_block(
+                block,
+                certificate=certificate_of(proposal),
+                signature=proposal.signature,
+            )
+        except StateMismatch as mismatch:
+            self._suspect = Suspect(received, mismatch, self._clock_ms() + ANSWER_MS_MAX)
+            return [GetChanges(block.header.number, block.hash)]
+        except InvalidBlock as wrong:
+            return self._dispute(received, difference_of(wrong))
+        except EncodingError as wrong:
+            return self._dispute(received, Difference("records", "encoded", str(wrong)))
+        return self._attest(block)
+
+    def _attest(self, block: Block) -> list[Message]:
+        """Return this node's attestation of a block it made itself, if it is to give one."""
+        height = block.header.number
+        if self._guard is None or height <= max(self._certified_hint, self._certified()):
+            return []
+        blockchain = self._blockchain
+        index = find_validator(blockchain.validators_of(block), self._public_key)
+        if index is None:
+            return []
+        try:
+            signature = self._guard.sign(blockchain.identity_of(block), height, block.hash)
+        except SigningRefused as refusal:
+            log.warning("block not attested", height=height, reason=str(refusal))
+            return []
+        return [Attestation(height, block.hash, index, signature)]
+
+    def _compare_with_own(self, received: Received) -> list[Message]:
+        """Take a block of a height that is here: the same one again, or a second one."""
+        block = received.block
+        own = self._blockchain.block_at(block.header.number)
+        if own is None or own.hash == block.hash:
+            is_head = own is not None and own.hash == self._blockchain.head.block.hash
+            return self._attest(block) if is_head else []
+        signature = self._blockchain.store.load_signature(own.hash)
+        first = Received(own, Proposal(b"", signature, b""), self._blockchain.identity_of(own))
+        if not signature or first.identity != received.identity:
+            log.warning("proposal dropped: another block is here", height=block.header.number)
+            return []
+        return self._equivocation(received, first)
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def _ask(self) -> list[Message]:
+        """Ask for the next block and those after it, once at a time."""
+        now, height = self._clock_ms(), Height(self._next_height())
+        if self._asked is not None and self._asked[0] == height and now < self._asked[1]:
+            return []
+        self._asked = (height, now + ANSWER_MS_MAX)
+        return [GetBlocks(height)]
+
+    def _on_blocks(self, message: Blocks) -> list[Message]:
+        before = self._next_height()
+        self._asked = None
+        messages: list[Message] = []
+        for proposal in message.proposals:
+            messages += [
+                each for each in self.on_proposal(proposal) if not isinstance(each, GetBlocks)
+            ]
+        if self._next_height() > before and self._suspect is None and not self._is_stopped():
+            messages += self._ask()
+        return messages
+
+    def _on_certificate(self, certificate: Certificate) -> None:
+        if certificate.height >= self._next_height():
+            return  # its block comes, and then the one that names it
+        try:
+            self._blockchain.add_certificate(certificate)
+        except InvalidCertificate as refusal:
+            log.warning("certificate dropped", reason=str(refusal))
+
+    def _on_changes(self, message: Changes) -> list[Message]:
+        suspect = self._suspect
+        if suspect is None or message.block_hash != suspect.received.block.hash:
+            return []
+        block, proposal, _ = suspect.received
+        found = name_record(self._blockchain, block, proposal, message)
+        difference = found or difference_of(suspect.mismatch)
+        return self._dispute(suspect.received, difference)
+
+    # --- the council -----------------------------------------------------------------------------
+
+    def submit_action(self, data: bytes) -> Taken:
+        """Take what the council signed and pass it on; it holds where no certificate can be."""
+        is_stopped = self._is_stopped() or self.disputes.find_stop() is not None
+        return self.submissions.submit(data, is_stopped=is_stopped)
+
+    def _on_council_action(self, message: CouncilAction) -> list[Message]:
+        try:
+            self.submit_action(message.action)
+        except (Refusal, ActionImpossible) as refusal:
+            log.info("council action refused", reason=str(refusal))
+        return []
+
+    def _tell_actions(self) -> list[Message]:
+        told, self._actions_to_tell[:] = [*self._actions_to_tell], []
+        return [CouncilAction(each) for each in told]
+
+    # --- disputes --------------------------------------------------------------------------------
+
+    def _dispute(self, received: Received, difference: Difference) -> list[Message]:
+        """Sign, store and return a dispute; with it this node stops."""
+        return self._publish(received, difference, other_hash=b"", other_signature=b"")
+
+    def _equivocation(self, second: Received, first: Received) -> list[Message]:
+        """Dispute two signed blocks of one height."""
+        difference = make_difference("hash", second.block.hash, first.block.hash)
+        return self._publish(
+            second,
+            difference,
+            other_hash=first.block.hash,
+            other_signature=first.proposal.signature,
+        )
+
+    def _publish(
+        self,
+        received: Received,
+        difference: Difference,
+        *,
+        other_hash: bytes,
+        other_signature: bytes,
+    ) -> list[Message]:
+        self._suspect = None
+        self._queue.clear()
+        block, identity = received.block, received.identity
+        index = find_validator(self._blockchain.next_validators(), self._public_key)
+        dispute = Dispute(
+            identity.fork_id,
+            identity.dev_epoch,
+            block.header.number,
+            block.hash,
+            received.proposal.signature,
+            *difference,
+            other_hash,
+            other_signature,
+            -1 if index is None else index,
+            b"",
+        )
+        log.error("block disputed", text=dispute.text(), hash=show(block.hash))
+        if self._seed is None or index is None:
+            self._found = dispute.text()
+            return []
+        dispute = sign_dispute(dispute, identity, self._seed)
+        self.disputes.add(dispute)
+        return [DisputeMessage(dispute)]
+
+    def _on_dispute(self, dispute: Dispute) -> list[Message]:
+        """Store somebody's evidence; ours is made of our own numbers alone."""
+        if self.disputes.add(dispute):
+            log.warning("dispute received", validator=dispute.validator, text=dispute.text())
+        return []
+
+    def _find_stop(self) -> Dispute | None:
+        """Return the dispute with which this node stopped: its own, or two signed blocks."""
+        for dispute in self.disputes.current():
+            if self._is_own(dispute) or is_equivocation(dispute):
+                return dispute
+        return None
+
+    def _is_stopped(self) -> bool:
+        is_held = self.submissions.hold.current is not None
+        return is_held or bool(self._found) or self._find_stop() is not None
+
+    def _is_own(self, dispute: Dispute) -> bool:
+        index = find_validator(self._blockchain.next_validators(), self._public_key)
+        return index is not None and dispute.validator == index
+
+    # --- where this node is ----------------------------------------------------------------------
+
+    def _next_height(self) -> int:
+        return self._blockchain.head.block.header.number + 1
+
+    def _certified(self) -> int:
+        certificate = self._blockchain.certificate
+        return 0 if certificate is None else certificate.height
+
+    def _queued(self, height: int) -> Received | None:
+        """Return the block of a height that waits, for whatever reason."""
+        suspect = self._suspect
+        if suspect is not None and suspect.received.block.header.number == height:
+            return suspect.received
+        return self._queue.get(height)

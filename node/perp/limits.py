@@ -1,0 +1,104 @@
+"""How much an account may have open, place in a block, and hold; its client ids (RULES O1, O7).
+
+Each function asks one question before anything changes and raises the typed error. Reduce-only
+orders and cancels are never in the way of a limit on positions.
+"""
+
+from typing import NamedTuple
+
+from node.errors import (
+    ClientIdInUse,
+    ClientIdNotFound,
+    InvalidClientId,
+    InvalidExpiry,
+    PositionTooLarge,
+    TooManyActions,
+    TooManyOpenOrders,
+)
+from node.perp.account import get_account, get_position
+from node.perp.ledger import Ledger
+from node.perp.order import NEVER, OrderRequest, TimeInForce
+from node.perp.parameters import MAGNITUDE_MAX
+from node.units import Address, Lots, MarketId, OrderId, TimeMs
+
+
+class Found(NamedTuple):
+    """Where something open is."""
+
+    market: MarketId
+    order_id: OrderId
+
+
+def process_action(ledger: Ledger, owner: Address) -> None:
+    """Count an order placed or amended in this block; raise TooManyActions (O7).
+
+    Cancels are not counted: nobody must be kept from leaving.
+    """
+    count = ledger.actions.get(owner) or 0
+    if count >= ledger.params.actions_max:
+        raise TooManyActions(ledger.params.actions_max)
+    ledger.actions.set(owner, count + 1)
+
+
+def require_room(ledger: Ledger, owner: Address, more: int) -> None:
+    """Raise TooManyOpenOrders unless the account may have so many more open (O7)."""
+    count = more
+    for market in get_account(ledger, owner).markets:
+        count += ledger.book(market).count_of(owner)
+    if count > ledger.params.open_orders_max:
+        raise TooManyOpenOrders(count, ledger.params.open_orders_max)
+
+
+def require_position_room(ledger: Ledger, owner: Address, market: MarketId, size: Lots) -> None:
+    """Raise PositionTooLarge if the position would pass its maximum on the side of `size` (O7).
+
+    Counted as if all that rests on that side were filled, so that no later fill can pass it.
+    """
+    position = get_position(ledger, owner, market).size
+    largest = position + ledger.book(market).resting_beside(owner, size) + size
+    maximum = ledger.market_params(market).position_max
+    if (largest if size > 0 else -largest) > maximum:
+        raise PositionTooLarge(market, Lots(largest), maximum)
+
+
+def require_expiry(ledger: Ledger, request: OrderRequest) -> None:
+    """Raise InvalidExpiry unless the order has one if and only if it may (O1)."""
+    expires_ms, time_in_force = request.expires_ms, request.time_in_force
+    if time_in_force == TimeInForce.GTT or (
+        time_in_force == TimeInForce.POST_ONLY and expires_ms != NEVER
+    ):
+        require_future(ledger, expires_ms)
+    elif expires_ms != NEVER:
+        raise InvalidExpiry(expires_ms, ledger.time_ms)
+
+
+def require_future(ledger: Ledger, time_ms: TimeMs) -> None:
+    """Raise InvalidExpiry unless the time is to come (and fits 53 bits)."""
+    if not ledger.time_ms < time_ms <= MAGNITUDE_MAX:
+        raise InvalidExpiry(time_ms, ledger.time_ms)
+
+
+def require_client_id(ledger: Ledger, owner: Address, client_id: int) -> None:
+    """Raise InvalidClientId or ClientIdInUse unless the id is free; 0 is none (O1)."""
+    if not 0 <= client_id <= MAGNITUDE_MAX:
+        raise InvalidClientId(client_id)
+    found = find_client(ledger, owner, client_id)
+    if found is not None:
+        raise ClientIdInUse(client_id, *found)
+
+
+def find_client(ledger: Ledger, owner: Address, client_id: int) -> Found | None:
+    """Return what the account has open under a client id, in whatever market."""
+    for market in get_account(ledger, owner).markets:
+        order_id = ledger.book(market).find_client(owner, client_id)
+        if order_id is not None:
+            return Found(market, order_id)
+    return None
+
+
+def get_client(ledger: Ledger, owner: Address, client_id: int) -> Found:
+    """Return what the account has open under a client id; raise ClientIdNotFound."""
+    found = find_client(ledger, owner, client_id)
+    if found is None:
+        raise ClientIdNotFound(client_id)
+    return found

@@ -1,0 +1,342 @@
+"""Both opinions of one chain, block by block: they must agree on everything (RULES, "A second
+opinion").
+
+`Pair` runs the rules as `node.chain.execution.apply_block` calls them (a test holds it to that) on
+a ledger of dicts, and the reference beside them; after each block it compares all that both know
+and runs the invariants.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from node.errors import Refusal
+from node.perp import (
+    decrees,
+    funding,
+    invariants,
+    liquidation,
+    mark,
+    modes,
+    oracle,
+    trigger,
+    vault,
+)
+from node.perp.account import BRIDGE, Leg, process_entry
+from node.perp.book import Book
+from node.perp.ledger import Ledger
+from node.perp.margin import compute_risk
+from node.perp.market import initial_market
+from node.perp.parameters import ChainParams, MarketParams
+from node.system.classes import ActionClass
+from node.units import Address, Height, MarketId, Quote, TimeMs
+from tests.helpers.ledger import DictLedger
+from tests.properties.actions import Action
+from tests.reference import block as reference
+from tests.reference import funding as reference_funding
+from tests.reference.margin import open_interest, risk_of
+from tests.reference.world import Refused, World
+
+ProtocolStep = Callable[[DictLedger], None]
+
+STEPS: tuple[ProtocolStep | ActionClass, ...] = (
+    modes.process_gap,
+    ActionClass.GOVERNANCE,
+    ActionClass.REPORT,
+    oracle.process_prices,
+    modes.process_alarms,
+    mark.process_mark,
+    funding.process_funding,
+    ActionClass.ACCOUNT,
+    modes.process_post_only_limits,
+    ActionClass.CANCEL,
+    ActionClass.POST_ONLY,
+    liquidation.process_liquidations,
+    vault.process_negative_balances,
+    vault.process_vault_orders,
+    trigger.process_fired_triggers,
+    ActionClass.ORDER,
+    trigger.process_new_triggers,
+    funding.process_premium_sample,
+    modes.process_reopening,
+    decrees.process_decrees,
+)
+"""O6, as `apply_block` does it."""
+
+
+class Setup(NamedTuple):
+    """A chain's parameters and who begins with how much."""
+
+    name: str
+    chain: ChainParams
+    markets: tuple[MarketParams, ...]
+    prices: tuple[int, ...]
+    """Where each market's price begins."""
+    margins: dict[Address, int]
+    """What each account begins with, the vault included."""
+
+
+class Difference(AssertionError):
+    """The two opinions differ; names the first field."""
+
+
+GENESIS_MS = 1_000_000_000
+
+
+class Pair:
+    """The rules and the reference on one chain."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.events: Counter[str] = Counter()
+        self.actions = 0
+        self.accepted = 0
+        self.engine = _start_engine(setup)
+        self.world = _start_reference(setup)
+        self.compare("genesis")
+
+    @property
+    def time_ms(self) -> int:
+        return self.engine.time_ms
+
+    @property
+    def markets(self) -> Sequence[MarketId]:
+        return self.engine.market_ids
+
+    def run_block(
+        self, elapsed_ms: int, actions: Iterable[Action], *, closely: bool = False
+    ) -> None:
+        """Run a block of these actions, sorted by class; `closely` compares after each of them."""
+        by_class: dict[ActionClass, list[Action]] = {each: [] for each in ActionClass}
+        for action in actions:
+            by_class[action.classify()].append(action)
+        before = begin_block(self.engine, elapsed_ms)
+        reference.begin(self.world, elapsed_ms)
+        for step in STEPS:
+            if isinstance(step, ActionClass):
+                for action in by_class[step]:
+                    self._act(action)
+                    if closely:
+                        self.compare(f"{action}")
+            else:
+                step(self.engine)
+                reference.STEPS[step.__name__](self.world)
+                if closely:
+                    self.compare(step.__name__)
+        self.compare("the block")
+        self.engine.journal.clear()
+        invariants.check_block(before, self.engine, touched_by(before, self.engine))
+        invariants.check_all(self.engine)
+        self.events.update(type(event).__name__ for event in self.engine.events)
+
+    def _act(self, action: Action) -> None:
+        checkpoint = self.engine.checkpoint()
+        refusal: Refusal | None = None
+        try:
+            action.engine(self.engine)
+        except Refusal as raised:
+            self.engine.revert(checkpoint)
+            refusal = raised
+        saved = self.world.save()
+        is_refused = False
+        try:
+            action.reference(self.world)
+        except Refused:
+            self.world.restore(saved)
+            is_refused = True
+        self.actions += 1
+        self.accepted += refusal is None
+        if (refusal is not None) != is_refused:
+            said = f"the rules refuse it: {refusal}" if refusal else "the rules take it"
+            raise Difference(
+                f"block {self.engine.height}, {action}: {said}, "
+                f"the reference {'refuses' if is_refused else 'takes'} it"
+            )
+
+    def compare(self, where: str) -> None:
+        """Raise Difference naming the first field in which the two differ."""
+        found = find_difference(describe_engine(self.engine), describe_reference(self.world))
+        if found:
+            raise Difference(f"block {self.engine.height}, after {where}: {found}")
+
+
+# --- the ledger of dicts, block by block --------------------------------------------------------
+
+
+def begin_block(ledger: DictLedger, elapsed_ms: int) -> DictLedger:
+    """Begin the ledger's next block and return what it was before."""
+    ledger.journal.clear()
+    before = DictLedger(ledger.params)
+    before.height, before.time_ms = ledger.height, ledger.time_ms
+    before.parent_time_ms = ledger.parent_time_ms
+    before.all_market_params = ledger.all_market_params
+    before.set_status(ledger.status)
+    for name in _TABLES:
+        getattr(before, name).rows = dict(getattr(ledger, name).rows)
+    before.books = dict(ledger.books)
+    ledger.books = {market: book.fork(ledger.journal) for market, book in ledger.books.items()}
+    ledger.height = Height(ledger.height + 1)
+    ledger.parent_time_ms = ledger.time_ms
+    ledger.time_ms = TimeMs(ledger.time_ms + elapsed_ms)
+    ledger.events.clear()
+    return before
+
+
+def touched_by(before: DictLedger, after: DictLedger) -> invariants.Touched:
+    """Return what differs between two states."""
+    accounts, positions = before.accounts.rows, before.positions.rows
+    return invariants.Touched(
+        accounts=sorted({key for key, _ in accounts.items() ^ after.accounts.rows.items()}),
+        positions=sorted({key for key, _ in positions.items() ^ after.positions.rows.items()}),
+        markets=tuple(after.market_ids),
+        events=tuple(after.events),
+    )
+
+
+_TABLES = (
+    "accounts",
+    "positions",
+    "markets",
+    "statuses",
+    "oracles",
+    "fundings",
+    "marks",
+    "bases",
+    "reports",
+)
+
+
+def _start_engine(setup: Setup) -> DictLedger:
+    time_ms = TimeMs(GENESIS_MS)
+    ledger = DictLedger(setup.chain)
+    ledger.height, ledger.time_ms, ledger.parent_time_ms = Height(0), time_ms, time_ms
+    ledger.set_status(modes.initial_chain_status(time_ms))
+    for number, params in enumerate(setup.markets, start=1):
+        market = MarketId(number)
+        ledger.all_market_params[market] = params
+        ledger.books[market] = Book(ledger.journal)
+        ledger.markets.set(market, initial_market())
+        ledger.statuses.set(market, modes.initial_market_status(time_ms))
+        ledger.oracles.set(market, oracle.initial_oracle())
+        ledger.fundings.set(market, funding.initial_funding(params))
+        ledger.marks.set(market, mark.initial_mark())
+    for owner, amount in setup.margins.items():
+        process_entry(ledger, (Leg(owner, Quote(amount)), Leg(BRIDGE, Quote(-amount))))
+    return ledger
+
+
+def _start_reference(setup: Setup) -> World:
+    world = World(setup.chain, dict(enumerate(setup.markets, start=1)), GENESIS_MS)
+    for market, params in world.market_params.items():
+        world.change_market(market, rate=reference_funding.base_rate(params))
+    for owner, amount in setup.margins.items():
+        reference.deposit(world, owner, amount)
+    return world
+
+
+# --- what both know -----------------------------------------------------------------------------
+
+
+def describe_engine(ledger: DictLedger) -> dict[str, Any]:
+    """Return the engine's whole state in plain values, by the reference's names."""
+    books = ledger.books.items()
+    return {
+        "chain": tuple(
+            getattr(ledger.status, name)
+            for name in ("mode", "since_ms", "gap_end_ms", "withdrawals_from_ms")
+        ),
+        "markets": {market: _describe_market(ledger, market) for market in ledger.market_ids},
+        "reports": ledger.reports.rows,
+        "balances": {
+            owner: row.balance for owner, row in ledger.accounts.rows.items() if row.balance
+        },
+        "positions": ledger.positions.rows,
+        "orders": {
+            (market, order.id): _ORDER_FIELDS(order)
+            for market, book in books
+            for order in book.orders.values()
+        },
+        "triggers": {
+            (market, each.id): _TRIGGER_FIELDS(each)
+            for market, book in books
+            for each in book.triggers.values()
+        },
+        "risks": {
+            owner: compute_risk(ledger, owner)
+            for owner, row in ledger.accounts.rows.items()
+            if row.markets
+        },
+    }
+
+
+_ORDER_FIELDS = attrgetter("owner", "size", "price", "reduce_only", "height")
+_TRIGGER_FIELDS = attrgetter("owner", "size", "trigger_price", "kind", "fired_mark")
+
+
+def describe_reference(world: World) -> dict[str, Any]:
+    """Return the reference's whole state in the same form."""
+    chain = world.chain
+    owners = {owner for owner, _ in world.positions}
+    owners |= {order.owner for order in world.orders.values()}
+    owners |= {trigger.owner for trigger in world.triggers.values()}
+    return {
+        "chain": (chain.mode, chain.since_ms, chain.gap_end_ms, chain.withdrawals_from_ms),
+        "markets": {
+            market: {
+                "mode": state.mode,
+                "since_ms": state.since_ms,
+                "price": state.price,
+                "stale": state.stale,
+                "jump": bool(state.jump),
+                "mark": state.mark,
+                "funding_index": state.funding_index,
+                "rate_ppb": state.rate,
+                "premium_sum": state.premium_sum,
+                "dust": state.dust,
+                "next_order_id": state.next_id,
+                "open_interest": open_interest(world, market),
+            }
+            for market, state in world.markets.items()
+        },
+        "reports": world.reports,
+        "balances": {owner: balance for owner, balance in world.balances.items() if balance},
+        "positions": world.positions,
+        "orders": world.orders,
+        "triggers": world.triggers,
+        "risks": {owner: risk_of(world, owner).plain() for owner in owners},
+    }
+
+
+def _describe_market(ledger: DictLedger, market: MarketId) -> dict[str, Any]:
+    status, prices = ledger.statuses.rows[market], ledger.oracles.rows[market]
+    funds, counters = ledger.fundings.rows[market], ledger.markets.rows[market]
+    return {
+        "mode": status.mode,
+        "since_ms": status.since_ms,
+        "price": prices.price,
+        "stale": prices.stale,
+        "jump": bool(prices.jump),
+        "mark": mark.get_mark(ledger, market),
+        "funding_index": funds.index,
+        "rate_ppb": funds.rate_ppb,
+        "premium_sum": funds.premium_sum,
+        "dust": funds.dust,
+        "next_order_id": counters.next_order_id,
+        "open_interest": counters.open_interest,
+    }
+
+
+def find_difference(ours: Any, theirs: Any, path: str = "") -> str | None:
+    """Return the first field that differs, with both values; None if all agree."""
+    if ours == theirs:
+        return None
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted({**ours, **theirs}, key=repr):
+            name = key.hex() if isinstance(key, bytes) else key
+            found = find_difference(ours.get(key), theirs.get(key), f"{path}.{name}")
+            if found:
+                return found
+    return f"{path.lstrip('.')}: the rules say {ours}, the reference {theirs}"

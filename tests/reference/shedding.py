@@ -1,0 +1,39 @@
+"""G5: orders that an account's equity no longer carries."""
+
+import math
+from fractions import Fraction
+
+from tests.reference.margin import risk_of
+from tests.reference.world import Order, World
+
+
+def shed(world: World) -> None:
+    """Below IM, orders that add risk are cancelled, most passive first, until equity ≥ IM.
+
+    Only where the table lets an order be touched: OPEN, and grace over (X4).
+    """
+    for owner in sorted({order.owner for order in world.orders.values()}):
+        while True:
+            risk = risk_of(world, owner)
+            adding = [
+                (_passivity(world, market, number, order), (market, number))
+                for (market, number), order in world.orders.items()
+                if order.owner == owner
+                and world.may_act(market)
+                and _adds_risk(world, (market, number), order)
+            ]
+            if risk.equity >= risk.initial or not adding:
+                break
+            del world.orders[max(adding)[1]]
+
+
+def _adds_risk(world: World, key: tuple[int, int], order: Order) -> bool:
+    """Not reduce-only."""
+    return not order.reduce_only
+
+
+def _passivity(world: World, market: int, number: int, order: Order) -> tuple[int, int, int, int]:
+    """Farthest from the mark in ppm, then newest; RULES does not compare ids of two markets."""
+    mark = world.markets[market].mark
+    away = mark - order.price if order.size > 0 else order.price - mark
+    return math.floor(Fraction(away * 10**6, mark)), order.height, -market, number
