@@ -952,6 +952,31 @@ class InvalidCancelFilter(Refusal):
 
 
 @dataclass(eq=False)
+class MarketClosed(Refusal):
+    """The market was settled: nothing opens it again (X5)."""
+
+    market: MarketId
+
+
+@dataclass(eq=False)
+class SettlementPriceTooFar(Refusal):
+    """The price is farther from the last accepted one than a price may move (X5)."""
+
+    market: MarketId
+    price: Ticks
+    last: Ticks
+
+
+@dataclass(eq=False)
+class InvalidMaintenance(Refusal):
+    """A window must start before it halts and end later than now, and none may be on (X3)."""
+
+    start_height: int
+    halt_height: int
+    end_ms: TimeMs
+
+
+@dataclass(eq=False)
 class NoJump(Refusal):
     """No price of the market waits for a confirmation, or too few reports of it are fresh (P2)."""
 

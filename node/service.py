@@ -83,7 +83,7 @@ def run_node(config: NodeConfig) -> None:
     key = None if config.key_path is None else read_node_key(config.key_path)
     _check_role(config, key)
     blockchain, database = open_blockchain(config.genesis_path, config.data_dir)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    _configure_log()
     gc.freeze()
     gc.set_threshold(*COLLECT_EVERY)
     try:
@@ -93,6 +93,18 @@ def run_node(config: NodeConfig) -> None:
             _run_follower(config, key, blockchain)
     finally:
         database.close()
+
+
+def _configure_log() -> None:
+    """Log to standard error, a line an event; tracebacks without locals, which may be keys."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _check_role(config: NodeConfig, key: NodeKey | None) -> None:

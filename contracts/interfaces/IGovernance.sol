@@ -236,6 +236,23 @@ interface IGovernance is ISystem {
     /// @param account The account that was named.
     error InvalidCancelFilter(uint8 filter, uint32 market, address account);
 
+    /// @notice The market was settled: nothing opens it again.
+    /// @param market The market.
+    error MarketClosed(uint32 market);
+
+    /// @notice The price is farther from the last accepted one than a price may move.
+    /// @param market The market.
+    /// @param price The settlement price, in ticks.
+    /// @param last The last accepted one.
+    error SettlementPriceTooFar(uint32 market, int64 price, int64 last);
+
+    /// @notice A maintenance window must start before it halts and end later than now, and none
+    /// may be on.
+    /// @param startHeight From the end of this block on the chain would be CANCEL_ONLY.
+    /// @param haltHeight From the end of this block on it would be HALTED.
+    /// @param endMs When it would end, in milliseconds since 1970.
+    error InvalidMaintenance(uint64 startHeight, uint64 haltHeight, uint64 endMs);
+
     /// @notice No price of the market waits for a confirmation, or too few reports are fresh.
     /// @param market The market.
     error NoJump(uint32 market);

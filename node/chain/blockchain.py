@@ -15,19 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from node.chain import keys
-from node.chain.block import (
-    EMPTY_OMMERS_HASH,
-    Block,
-    Extension,
-    Header,
-    Receipt,
-    block_size,
-    bloom_contains,
-    bloom_of,
-    encode_extension,
-    encode_receipt,
-    header_hash,
-)
+from node.chain.block import Block, Extension, Receipt, header_hash
 from node.chain.certificate import Certificate, certificate_hash, verify_certificate
 from node.chain.crash import crash_point
 from node.chain.domains import Identity
@@ -35,20 +23,22 @@ from node.chain.execution import Applied, BlockInput, apply_block
 from node.chain.genesis import Genesis, document_hash
 from node.chain.genesis_block import build_genesis_ledger
 from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.log_search import FoundLog, match_receipts, may_match
+from node.chain.sealing import ZERO_HASH, seal
 from node.chain.store import BlockStore
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transaction import Transaction
-from node.chain.validation import validate_body, validate_result, validate_successor
-from node.crypto import keccak256
+from node.chain.validation import (
+    collect_changes,
+    validate_body,
+    validate_result,
+    validate_successor,
+)
 from node.errors import BodyMismatch, HeaderMismatch, InvalidCertificate, InvalidTransaction
 from node.governance.validators import ValidatorSet
-from node.perp.account import FEES
-from node.state.difference import RecordDifference, walk
 from node.state.kv import KeyValue
-from node.state.ordered import ordered_root
 from node.state.store import (
     EMPTY_TRIE_ROOT,
-    AccountChange,
     Changes,
     Commit,
     State,
@@ -56,10 +46,7 @@ from node.state.store import (
     StateStore,
 )
 from node.system.contracts import GOVERNANCE
-from node.system.logs import Log
 from node.units import Address, Hash32, Height, TimeMs
-
-ZERO_HASH = Hash32(bytes(32))
 
 UNCERTIFIED_HALVING = 4
 """From so many uncertified blocks on, the next one has half the gas limit (DESIGN section 6)."""
@@ -84,16 +71,6 @@ class Executed(NamedTuple):
     commit: Commit
     certificate: Certificate | None
     """The one that the block names and its parent does not."""
-
-
-class FoundLog(NamedTuple):
-    """A log and where it is."""
-
-    block: Block
-    tx_index: int
-    log_index: int
-    """Counts over the block."""
-    log: Log
 
 
 class Blockchain:
@@ -340,19 +317,7 @@ class Blockchain:
         """Return what a block changed in its parent's state; MissingState if one is not kept."""
         parent = self.store.load_block(block.header.parent_hash)
         assert parent is not None, "only block 0 has no parent"
-        changes = Changes(accounts={}, records={})
-        before, after = self.proof_state(parent), self.proof_state(block)
-        for each in walk(before, after):
-            if isinstance(each, RecordDifference):
-                changes.records.setdefault(each.address, {})[each.key] = each.after
-            elif each.after is None:
-                changes.accounts[each.address] = None
-            else:
-                leaf = each.after
-                changes.accounts[each.address] = AccountChange(
-                    leaf.nonce, leaf.balance, leaf.code_hash
-                )
-        return changes
+        return collect_changes(self.proof_state(parent), self.proof_state(block))
 
     def switch_head(self, block: Block) -> None:
         """Make a block of another branch the head, whose rows say already that it is (a fork).
@@ -418,7 +383,7 @@ class Blockchain:
         `addresses` and each position of `topics` match any when empty.
         """
         for height, bloom in self.store.blooms(first, last):
-            if not _may_match(bloom, addresses, topics):
+            if not may_match(bloom, addresses, topics):
                 continue
             block = self.block_at(height)
             assert block is not None, "the bloom index names canonical blocks"
@@ -430,12 +395,7 @@ class Blockchain:
         """Yield a block's logs that match."""
         receipts = self.store.load_receipts(block.hash)
         assert receipts is not None, "receipts are written with their block"
-        log_index = 0
-        for tx_index, receipt in enumerate(receipts):
-            for log in receipt.logs:
-                if _matches(log, addresses, topics):
-                    yield FoundLog(block, tx_index, log_index, log)
-                log_index += 1
+        return match_receipts(block, receipts, addresses, topics)
 
     # --- beginnings ------------------------------------------------------------------------------
 
@@ -476,61 +436,3 @@ class Blockchain:
     ) -> StateLedger:
         moment = Moment(Height(parent.header.number + 1), time_ms, parent.extension.time_ms)
         return StateLedger(state, derived, moment, self.genesis.chain_id, self.genesis_hash)
-
-
-def seal(
-    applied: Applied,
-    extension: Extension,
-    parent: Header | None,
-    state_root: Hash32,
-    inputs: BlockInput,
-) -> Block:
-    """Build the block of what was applied; None as parent makes block 0."""
-    extension = extension._replace(transitions_root=ordered_root(applied.transitions))
-    header = Header(
-        parent_hash=ZERO_HASH if parent is None else header_hash(parent),
-        ommers_hash=EMPTY_OMMERS_HASH,
-        coinbase=FEES,
-        state_root=state_root,
-        transactions_root=ordered_root([tx.raw for tx in applied.transactions]),
-        receipts_root=ordered_root([encode_receipt(each) for each in applied.receipts]),
-        logs_bloom=bloom_of([log for receipt in applied.receipts for log in receipt.logs]),
-        difficulty=0,
-        number=Height(0 if parent is None else parent.number + 1),
-        gas_limit=inputs.gas_limit,
-        gas_used=applied.gas_used,
-        timestamp=extension.time_ms // 1000,
-        extra_data=Hash32(keccak256(encode_extension(extension))),
-        prev_randao=ZERO_HASH,
-        nonce=bytes(8),
-        base_fee=inputs.base_fee,
-        withdrawals_root=EMPTY_TRIE_ROOT,
-    )
-    return Block(
-        header_hash(header),
-        header,
-        extension,
-        applied.transactions,
-        applied.transitions,
-        block_size(header, applied.transactions),
-    )
-
-
-def _may_match(
-    bloom: bytes, addresses: Sequence[Address], topics: Sequence[Sequence[Hash32]]
-) -> bool:
-    wanted = [addresses, *topics]
-    return all(
-        not choices or any(bloom_contains(bloom, choice) for choice in choices)
-        for choices in wanted
-    )
-
-
-def _matches(log: Log, addresses: Sequence[Address], topics: Sequence[Sequence[Hash32]]) -> bool:
-    if addresses and log.address not in addresses:
-        return False
-    if len(topics) > len(log.topics):
-        return False
-    return all(
-        not choices or topic in choices for choices, topic in zip(topics, log.topics, strict=False)
-    )

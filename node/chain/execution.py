@@ -28,9 +28,11 @@ from node.errors import (
 )
 from node.perp import (
     decrees,
+    expiry,
     funding,
     invariants,
     liquidation,
+    maintenance,
     mark,
     modes,
     oracle,
@@ -80,6 +82,7 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     require_halt_obeyed(ledger, block, bodies)
 
     modes.process_gap(ledger)
+    maintenance.process_maintenance(ledger)
     run.apply_governance_inputs(block.governance_inputs)
     run.apply_transactions(bodies[ActionClass.GOVERNANCE])
     run.apply_transactions(bodies[ActionClass.REPORT])
@@ -88,6 +91,7 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     mark.process_mark(ledger)
     funding.process_funding(ledger)
     run.apply_transactions(bodies[ActionClass.ACCOUNT])
+    expiry.process_expiries(ledger)
     modes.process_post_only_limits(ledger)
     run.apply_system_transaction()
 

@@ -22,8 +22,9 @@ from node.perp.account import EXCHANGE, Account, Position, market_address
 from node.perp.agent import Agents
 from node.perp.expiry import Deadline
 from node.perp.funding import Funding
+from node.perp.maintenance import Maintenance
 from node.perp.mark import Basis, Mark
-from node.perp.market import Market
+from node.perp.market import Closure, Market
 from node.perp.modes import ChainStatus, MarketStatus
 from node.perp.oracle import Oracle, Report
 from node.perp.order import Order, Trigger
@@ -114,6 +115,7 @@ ORDERS = _by_market_and_id(0x16, Order)
 TRIGGERS = _by_market_and_id(0x17, Trigger)
 MARKS = _by_market(0x18, Mark)
 BASES = _by_market(0x19, Basis)
+CLOSURES = _by_market(0x1A, Closure)
 
 CHAIN_STATUS = _single(0x20, ChainStatus, GOVERNANCE)
 CHAIN_PARAMS = _single(0x21, ChainParams, GOVERNANCE)
@@ -131,6 +133,7 @@ ACTION_USES: Place[Hash32, ActionUse] = Place(
     # A nonce is any 32 bytes, and 27 are left for it: its digest.
     lambda nonce: b"\x27" + bytes(4) + keccak256(nonce)[:27],
 )
+MAINTENANCE = _single(0x28, Maintenance, GOVERNANCE)
 FORKS: Place[int, Fork] = Place(
     0x2A, Fork, lambda _: GOVERNANCE, lambda fork_id: storage_key(0x2A, 0, NOBODY, fork_id)
 )

@@ -20,6 +20,7 @@ from node.governance.validators import ValidatorSet
 from node.perp.account import EXCHANGE, SYSTEM_ADDRESS_MAX, Account, Position, market_address
 from node.perp.book import Book, Journal
 from node.perp.invariants import Touched
+from node.perp.maintenance import Maintenance
 from node.perp.modes import ChainStatus
 from node.perp.parameters import ChainParams, MarketParams
 from node.perp.watch import Watch
@@ -289,7 +290,9 @@ class Derived:
         if self._deadlines is None:
             records = self._reader.records(EXCHANGE, keys.DEADLINES.prefix)
             decode = keys.DEADLINES.codec.decode
-            self._deadlines = load_queue((Address(key[5:25]), decode(data)) for key, data in records)
+            self._deadlines = load_queue(
+                (Address(key[5:25]), decode(data)) for key, data in records
+            )
         return self._deadlines
 
 
@@ -377,6 +380,8 @@ class StateLedger:
         self.fundings = table(keys.FUNDINGS)
         self.marks = table(keys.MARKS)
         self.bases = table(keys.BASES)
+        self.closures = table(keys.CLOSURES)
+        self._maintenance = table(keys.MAINTENANCE)
         self.reports = table(keys.REPORTS)
         self.agents = table(keys.AGENTS)
         self.deadlines = DeadlineTable(table(keys.DEADLINES), derived.deadlines(), self.journal)
@@ -424,6 +429,15 @@ class StateLedger:
     def set_status(self, status: ChainStatus, /) -> None:
         """Write the chain's mode and gates."""
         self._chain_status.set(None, status)
+
+    @property
+    def maintenance(self) -> Maintenance | None:
+        """The maintenance window that is scheduled or on."""
+        return self._maintenance.get(None)
+
+    def set_maintenance(self, window: Maintenance | None, /) -> None:
+        """Write the maintenance window."""
+        self._maintenance.set(None, window)
 
     def book(self, market: MarketId) -> Book:
         """Return this block's own fork of the market's book."""
@@ -618,9 +632,7 @@ class StateLedger:
     def parent(self) -> StateLedger:
         """Return the parent's state, to compare with."""
         moment = Moment(self.height, self.time_ms, self.parent_time_ms)
-        parent = StateLedger(
-            self.reader, self.derived, moment, self.chain_id, self.genesis_hash
-        )
+        parent = StateLedger(self.reader, self.derived, moment, self.chain_id, self.genesis_hash)
         for theirs, ours in zip(parent._tables, self._tables, strict=True):
             theirs.seed(ours.base)
         return parent

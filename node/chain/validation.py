@@ -26,8 +26,9 @@ from node.errors import (
     StateMismatch,
     TransitionMismatch,
 )
+from node.state.difference import RecordDifference, walk
 from node.state.ordered import ordered_root
-from node.state.store import AccountChange, AccountLeaf, Changes, StateReader
+from node.state.store import AccountChange, AccountLeaf, Changes, State, StateReader
 from node.units import Address, Wei
 
 ABSENT = "absent"
@@ -114,7 +115,7 @@ def _same(height: int, field: str, value: object, expected: object) -> None:
 # --- behind a state root -------------------------------------------------------------------------
 
 
-class RecordDifference(NamedTuple):
+class FieldDifference(NamedTuple):
     """The first field of the state in which two results of one block differ."""
 
     field: str
@@ -123,7 +124,18 @@ class RecordDifference(NamedTuple):
     expected: object
 
 
-def compare_changes(theirs: Changes, ours: Changes, parent: StateReader) -> RecordDifference | None:
+def collect_changes(before: State, after: State) -> Changes:
+    """Return what leads from one state to the other."""
+    changes = Changes(accounts={}, records={})
+    for each in walk(before, after):
+        if isinstance(each, RecordDifference):
+            changes.records.setdefault(each.address, {})[each.key] = each.after
+        else:
+            changes.accounts[each.address] = _account_of(each.after)
+    return changes
+
+
+def compare_changes(theirs: Changes, ours: Changes, parent: StateReader) -> FieldDifference | None:
     """Name the first field that two sets of changes to one parent state leave different.
 
     Records come before native accounts: what people own is in records.
@@ -142,11 +154,11 @@ def compare_changes(theirs: Changes, ours: Changes, parent: StateReader) -> Reco
         where = f"account 0x{address.hex()}, native"
         if account is None or own_account is None:
             if account is not own_account:
-                return RecordDifference(where, account or ABSENT, own_account or ABSENT)
+                return FieldDifference(where, account or ABSENT, own_account or ABSENT)
             continue
         for name, was, wanted in zip(account._fields, account, own_account, strict=True):
             if was != wanted:
-                return RecordDifference(f"{where} {name}", was, wanted)
+                return FieldDifference(f"{where} {name}", was, wanted)
     return None
 
 
@@ -158,19 +170,19 @@ def _account_of(account: AccountChange | AccountLeaf | None) -> AccountChange | 
 
 def _compare_records(
     address: Address, key: bytes, value: bytes | None, expected: bytes | None
-) -> RecordDifference:
+) -> FieldDifference:
     place = keys.find_place(key)
     if place is None:
         where = f"account 0x{address.hex()}, record 0x{key.hex()}"
-        return RecordDifference(where, _plain(value), _plain(expected))
+        return FieldDifference(where, _plain(value), _plain(expected))
     kind = place.codec.record_class.__name__
     where = f"{keys.name_subject(key)}, {kind}"
     was, wanted = _decode(place, value), _decode(place, expected)
     if was is None or wanted is None:
-        return RecordDifference(where, _plain(value), _plain(expected))
+        return FieldDifference(where, _plain(value), _plain(expected))
     for name, left, right in zip(wanted._fields, was, wanted, strict=True):
         if left != right:
-            return RecordDifference(f"{where}.{name}", left, right)
+            return FieldDifference(f"{where}.{name}", left, right)
     raise AssertionError("two encodings of equal records: the codec is not canonical")
 
 

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from node.chain.block import Block, Receipt
-from node.chain.blockchain import Blockchain, FoundLog, Head
+from node.chain.blockchain import Blockchain, Head
 from node.chain.execution import execute
 from node.chain.ledger import StateLedger
+from node.chain.log_search import FoundLog
 from node.chain.transaction import AccessList, Transaction, decode_transaction
 from node.consensus.dispute import Dispute
 from node.consensus.faults import Fault, Faults

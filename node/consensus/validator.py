@@ -429,7 +429,13 @@ class ValidatorNode:
         return [DisputeMessage(dispute)]
 
     def _on_dispute(self, dispute: Dispute) -> list[Message]:
-        """Store somebody's evidence; ours is made of our own numbers alone."""
+        """Store somebody's evidence; ours is made of our own numbers alone.
+
+        An own dispute that comes back is of a life that this database knows nothing of: it was
+        made anew, and recomputes.
+        """
+        if self._is_own(dispute) and not is_equivocation(dispute):
+            return []
         if self.disputes.add(dispute):
             log.warning("dispute received", validator=dispute.validator, text=dispute.text())
         return []

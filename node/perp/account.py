@@ -8,7 +8,7 @@ from node.errors import InsufficientBalance, NotAllowedInMode, WithdrawalsClosed
 from node.perp.events import Deposited, Withdrawn
 from node.perp.ledger import Ledger
 from node.perp.status import CHAIN, Mode, require_mode
-from node.units import PPM, Address, FundingIndex, Lots, MarketId, Quote, mul_div_ceil
+from node.units import PPM, Address, FundingIndex, Lots, MarketId, Quote, RatePpm, mul_div_ceil
 
 
 def system_address(number: int) -> Address:
@@ -38,6 +38,13 @@ SYSTEM_ADDRESS_MAX = market_address(MarketId(2**32 - 1))
 """System accounts have the smallest addresses; nobody's key leads to one."""
 
 
+class OwnMargin(NamedTuple):
+    """An account's own initial margin fraction in a market (M4)."""
+
+    market: MarketId
+    initial_margin_ppm: RatePpm
+
+
 class Account(NamedTuple):
     """One cross-margin account; key: address."""
 
@@ -45,6 +52,8 @@ class Account(NamedTuple):
     """Signed quote balance: buying lowers it by the notional, selling raises it (M2)."""
     markets: tuple[MarketId, ...] = ()
     """Sorted: where it has a position, a resting order or a trigger."""
+    own_margins: tuple[OwnMargin, ...] = ()
+    """Sorted by market: where it set a fraction of its own (M4)."""
 
 
 EMPTY_ACCOUNT = Account()
@@ -75,6 +84,14 @@ def get_account(ledger: Ledger, address: Address) -> Account:
     return ledger.accounts.get(address) or EMPTY_ACCOUNT
 
 
+def get_own_fraction(account: Account, market: MarketId) -> RatePpm:
+    """Return the account's own initial margin fraction in a market; 0: the market's alone (M4)."""
+    for own in account.own_margins:
+        if own.market == market:
+            return own.initial_margin_ppm
+    return RatePpm(0)
+
+
 def get_position(ledger: Ledger, address: Address, market: MarketId) -> Position:
     """Return the position, a flat one if there is none."""
     return ledger.positions.get((address, market)) or FLAT
@@ -87,7 +104,8 @@ def process_entry(ledger: Ledger, legs: Sequence[Leg]) -> None:
     for address, amount in legs:
         if amount:
             account = accounts.get(address) or EMPTY_ACCOUNT
-            accounts.set(address, Account(Quote(account.balance + amount), account.markets))
+            balance = Quote(account.balance + amount)
+            accounts.set(address, Account(balance, account.markets, account.own_margins))
 
 
 def process_membership(ledger: Ledger, owner: Address, market: MarketId) -> None:

@@ -24,6 +24,7 @@ from node.perp.events import HaltScheduled, ModeDecreed
 from node.perp.fill import process_removal, process_trigger_removal
 from node.perp.funding import reset_funding
 from node.perp.ledger import Ledger
+from node.perp.market import require_living
 from node.perp.modes import is_alarmed, is_gap, set_chain_mode, set_market_mode
 from node.perp.order import CancelFilter, CancelReason, Order, Trigger
 from node.perp.status import CHAIN, Decree, Mode, ModeReason, get_status
@@ -63,16 +64,18 @@ def process_halt(ledger: Ledger, height: Height) -> Height:
 def process_set_mode(ledger: Ledger, market: MarketId, mode_code: int) -> Mode:
     """Set the mode of a market, or of the chain, from the block's end on; return the mode before.
 
-    Raise MarketNotFound, InvalidMode for no mode and for a HALTED chain, which a halt makes, or
-    NotAllowedInMode for the mode of a chain that is HALTED, which a resume ends.
+    Raise MarketNotFound, MarketClosed, InvalidMode for no mode and for a HALTED chain, which a halt
+    makes, or NotAllowedInMode for the mode of a chain that is HALTED, which a resume ends.
     """
     before = ledger.status.mode if market == CHAIN else get_status(ledger, market).mode
+    if market != CHAIN:
+        require_living(ledger, market)
     if mode_code not in tuple(Mode) or (market == CHAIN and mode_code == Mode.HALTED):
         raise InvalidMode(market, mode_code)
     if market == CHAIN and before == Mode.HALTED:
         raise NotAllowedInMode(CHAIN, Mode.HALTED)
     mode = Mode(mode_code)
-    _process_decree(ledger, Decree(market, mode, held=mode))
+    process_decree(ledger, Decree(market, mode, held=mode))
     return before
 
 
@@ -89,7 +92,7 @@ def process_resume(ledger: Ledger) -> Mode:
         ledger.set_status(status._replace(halt_height=Height(0)))
         ledger.emit(HaltScheduled(Height(0)))
     if status.mode == Mode.HALTED:
-        _process_decree(ledger, Decree(CHAIN, Mode.CANCEL_ONLY, held=Mode.OPEN))
+        process_decree(ledger, Decree(CHAIN, Mode.CANCEL_ONLY, held=Mode.OPEN))
     return status.mode
 
 
@@ -140,8 +143,8 @@ def _by_id(records: Mapping[OrderId, R]) -> list[R]:
     return [records[order_id] for order_id in sorted(records)]
 
 
-def _process_decree(ledger: Ledger, decree: Decree) -> None:
-    """Write a decree down; a later one of the same block takes the place of an earlier."""
+def process_decree(ledger: Ledger, decree: Decree) -> None:
+    """Write a decree down for the block's end; a later one takes the place of an earlier."""
     status = ledger.status
     others = [each for each in status.decrees if each.market != decree.market]
     decrees = tuple(sorted([*others, decree]))

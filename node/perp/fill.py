@@ -123,8 +123,8 @@ def process_fill(ledger: Ledger, taker: Taker, maker: Order, fill: Fill) -> None
     else:
         book.remove_order(maker.id)
     if book.has_children:
-        process_activation(ledger, market, maker.id, abs(size))
-        process_activation(ledger, market, taker.order_id, abs(size))
+        process_activation(ledger, market, maker.id, Lots(abs(size)))
+        process_activation(ledger, market, taker.order_id, Lots(abs(size)))
     if taker.other in book.triggers:
         process_trigger_removal(ledger, market, book.triggers[taker.other], CancelReason.PAIR)
     process_transfer(ledger, market, receiver=taker.owner, giver=maker.owner, size=size, cost=cost)

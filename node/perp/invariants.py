@@ -249,7 +249,7 @@ def compute_decrees(before: Ledger, events: Sequence[Event]) -> Decreed:
 def _check_price(before: Ledger, after: Ledger, market: MarketId, events: Sequence[Event]) -> None:
     """I7: the oracle is what P1 and P2 make of its parent, the reports and the council's word."""
     oracle = expected = get_oracle(before, market)
-    if get_mode(before, market) != Mode.HALTED:
+    if get_mode(before, market) != Mode.HALTED and after.closures.get(market) is None:
         params = after.market_params(market)
         if any(isinstance(each, JumpAcknowledged) and each.market == market for each in events):
             fresh_from = TimeMs(after.time_ms - params.price_age_ms_max)

@@ -1,7 +1,8 @@
 """What the rules read and write. The chain implements it over the store, tests with dicts.
 
 Records are immutable; a change is `table.set(key, record._replace(...))`. What a table holds is
-consensus state. `book`, `holders`, `debtors` and `watch` are derived from it and always agree with it.
+consensus state. `book`, `holders`, `debtors` and `watch` are derived from it and always agree with
+it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from node.perp.events import Event
     from node.perp.expiry import Deadline
     from node.perp.funding import Funding
+    from node.perp.maintenance import Maintenance
     from node.perp.mark import Basis, Mark
-    from node.perp.market import Market
+    from node.perp.market import Closure, Market
     from node.perp.oracle import Oracle, Report
     from node.perp.parameters import ChainParams, MarketParams
     from node.perp.status import ChainStatus, MarketStatus
@@ -106,6 +108,17 @@ class Ledger(Protocol):
     @property
     def bases(self) -> Table[MarketId, Basis]:
         """What the marks' moving averages look back at; absent where there is nothing."""
+
+    @property
+    def closures(self) -> Table[MarketId, Closure]:
+        """How markets ended; absent for those that live."""
+
+    @property
+    def maintenance(self) -> Maintenance | None:
+        """The maintenance window that is scheduled or on."""
+
+    def set_maintenance(self, window: Maintenance | None, /) -> None:
+        """Write the maintenance window."""
 
     @property
     def reports(self) -> Table[tuple[MarketId, Address], Report]:

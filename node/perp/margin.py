@@ -7,6 +7,7 @@ The margin shown to a reader is thus the margin that is enforced.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from node.perp.account import get_own_fraction
 from node.perp.book import Book
 from node.perp.funding import compute_pending
 from node.perp.ledger import Ledger
@@ -25,6 +26,9 @@ from node.units import (
     div_floor,
     mul_div_ceil,
 )
+
+NO_OWN = RatePpm(0)
+"""The margin fraction of an account that set none (M4)."""
 
 
 class Risk(NamedTuple):
@@ -122,7 +126,7 @@ def compute_market_risk_at(
             equity += div_floor(compute_pending(funding, position), PPB)
         maintenance = compute_maintenance(params, Quote(abs(size) * value))
     open_notional = Quote(max(exposure.buys + size, exposure.sells - size) * value)
-    initial = compute_initial(params, open_notional)
+    initial = compute_initial(params, open_notional, _get_own(ledger, owner, market))
     if params.taker_fee_ppm > 0:
         initial = Quote(initial + mul_div_ceil(open_notional, params.taker_fee_ppm, PPM))
     if exposure.highest_buy > mark or 0 < exposure.lowest_sell < mark:
@@ -138,9 +142,9 @@ def get_equity(ledger: Ledger, owner: Address) -> Quote:
 # --- G1: fractions --------------------------------------------------------------------------------
 
 
-def compute_initial(params: MarketParams, open_notional: Quote) -> Quote:
-    """Return ceil(n·IMF/1e6), the whole notional at its bracket's fraction (G1)."""
-    fraction = get_initial_fraction(params, open_notional)
+def compute_initial(params: MarketParams, open_notional: Quote, own: RatePpm = NO_OWN) -> Quote:
+    """Return ceil(n·IMF/1e6), the whole notional at its bracket's fraction or its own (G1, M4)."""
+    fraction = max(own, get_initial_fraction(params, open_notional))
     return Quote(mul_div_ceil(open_notional, fraction, PPM))
 
 
@@ -192,8 +196,15 @@ def compute_oi_margin(ledger: Ledger, owner: Address, market: MarketId) -> Quote
     open_notional = compute_market_risk(ledger, owner, market).open_notional
     fraction = get_initial_fraction(params, open_notional)
     scaled = compute_scaled_fraction(params, fraction, open_interest_notional)
-    initial = mul_div_ceil(open_notional, fraction, PPM)
-    return Quote(mul_div_ceil(open_notional, scaled, PPM) - initial)
+    own = _get_own(ledger, owner, market)
+    initial = mul_div_ceil(open_notional, max(own, fraction), PPM)
+    return Quote(mul_div_ceil(open_notional, max(own, scaled), PPM) - initial)
+
+
+def _get_own(ledger: Ledger, owner: Address, market: MarketId) -> RatePpm:
+    """Return the account's own fraction, 0 if it has none: MM does not look at it (M4)."""
+    account = ledger.accounts.get(owner)
+    return get_own_fraction(account, market) if account and account.own_margins else NO_OWN
 
 
 # --- G3: the tests --------------------------------------------------------------------------------

@@ -1,8 +1,13 @@
-"""A market's counters (RULES O8, I2)."""
+"""A market's counters, and how it ended (RULES O8, I2, X5)."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from node.units import Lots, OrderId
+from node.errors import MarketClosed
+from node.perp.status import get_status
+from node.units import Height, Lots, MarketId, OrderId, Ticks
+
+if TYPE_CHECKING:
+    from node.perp.ledger import Ledger
 
 
 class Market(NamedTuple):
@@ -16,3 +21,17 @@ class Market(NamedTuple):
 def initial_market() -> Market:
     """Return a new market's counters: orders count from 1, nothing is open."""
     return Market(next_order_id=OrderId(1), open_interest=Lots(0))
+
+
+class Closure(NamedTuple):
+    """How a market was settled for ever; key: market; absent while it lives (X5)."""
+
+    price: Ticks
+    height: Height
+
+
+def require_living(ledger: "Ledger", market: MarketId) -> None:
+    """Raise MarketNotFound, or MarketClosed: nothing opens a market that was settled (X5)."""
+    get_status(ledger, market)
+    if ledger.closures.get(market) is not None:
+        raise MarketClosed(market)

@@ -237,7 +237,7 @@ def _process_return(ledger: Ledger, market: MarketId, trigger: Trigger) -> None:
 
 def _process_opening(ledger: Ledger, market: MarketId, trigger: Trigger) -> bool:
     """Trade a stop order, and let its rest come to rest at its limit price, or go (O1)."""
-    owner, size, limit_price = trigger.owner, trigger.size, trigger.limit_price
+    owner, size = trigger.owner, trigger.size
     try:
         require_position_room(ledger, owner, market, size)
     except PositionTooLarge:

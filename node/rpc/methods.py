@@ -8,7 +8,7 @@ damages: it is refused to foreign origins, and to everybody where the node liste
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from node.rpc import calls, eth, fees, filters, governance, logs, perp, subscriptions
+from node.rpc import calls, eth, fees, filters, governance, logs, open_orders, perp, subscriptions
 from node.rpc.blocks import BlockHash, parse_block, parse_block_number
 from node.rpc.hex import INT64_MAX, parse_address, parse_data, parse_hash, parse_quantity
 from node.rpc.hex import parse_storage_key as read_storage_key
@@ -139,10 +139,18 @@ METHODS: Final[Mapping[str, Method]] = {
     # the exchange
     "perp_getMarkets": Method(perp.get_markets, (_BLOCK,)),
     "perp_getAccount": Method(perp.get_account, (_ADDRESS, _BLOCK)),
+    "perp_getOpenOrders": Method(
+        open_orders.get_open_orders,
+        (
+            _ADDRESS,
+            Param("filter", open_orders.parse_order_filter, open_orders.OrderFilter()),
+            _BLOCK,
+        ),
+    ),
     "perp_getOrderBook": Method(
         perp.get_order_book,
         (
-            Param("market", perp.parse_market),
+            Param("market", open_orders.parse_market),
             Param("depth", perp.parse_depth, perp.DEPTH_DEFAULT),
             _BLOCK,
         ),

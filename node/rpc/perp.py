@@ -20,83 +20,37 @@ from enum import IntEnum
 from functools import cache
 from typing import Any, Final
 
-import orjson
-
 from node.chain.block import Block, encode_extension
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transition import decode_transition
 from node.consensus.faults import Fault, FaultKind, Stage
 from node.errors import FaultRefused, MarketNotFound
 from node.perp.events import Event
-from node.perp.parameters import COLLATERAL_DECIMALS, MarketParams
+from node.perp.parameters import MarketParams
 from node.perp.status import Mode
-from node.perp.view import AccountView, Level, MarketView, OpenOrder, OpenTrigger, PositionView
+from node.perp.view import AccountView, Level, MarketView, PositionView
 from node.rpc.blocks import BlockRef, find_block, get_block
 from node.rpc.context import Context
 from node.rpc.errors import InvalidParams, MethodNotFound, ServerError
 from node.rpc.eth import CLIENT_VERSION
 from node.rpc.hex import data, parse_address
+from node.rpc.open_orders import parse_market, render_order, render_trigger
+from node.rpc.quantities import (
+    render_entry_price,
+    render_fraction,
+    render_index,
+    render_integer,
+    render_money,
+    render_price,
+    render_rate,
+    render_size,
+)
 from node.rpc.render import Json
 from node.system.classes import ActionClass, classify
 from node.units import Address, MarketId
 
 DEPTH_DEFAULT: Final = 20
 DEPTH_MAX: Final = 1_000
-
-
-# --- quantities -----------------------------------------------------------------------------------
-
-
-def render_decimal(value: int, decimals: int) -> str:
-    """Return value / 10^decimals exactly, with all its decimals."""
-    digits = str(abs(value)).rjust(decimals + 1, "0")
-    sign = "-" if value < 0 else ""
-    if decimals == 0:
-        return sign + digits
-    return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}"
-
-
-def _integer(value: int) -> Json:
-    """Return the integer as orjson writes it: it refuses more than 64 bits by itself."""
-    return value if -(2**63) <= value < 2**63 else orjson.Fragment(str(value))
-
-
-def _quantity(unit: str, value: int, decimals: int) -> Json:
-    return {unit: _integer(value), "decimal": render_decimal(value, decimals)}
-
-
-def _price(value: int, params: MarketParams) -> Json:
-    """Render ticks; 0 is no price at all."""
-    return _quantity("ticks", value, params.tick_decimals) if value else None
-
-
-def _size(value: int, params: MarketParams) -> Json:
-    return _quantity("lots", value, params.lot_decimals)
-
-
-def _money(value: int) -> Json:
-    return _quantity("atoms", value, COLLATERAL_DECIMALS)
-
-
-def _rate(value: int) -> Json:
-    return _quantity("ppb", value, 9)
-
-
-def _fraction(value: int) -> Json:
-    return _quantity("ppm", value, 6)
-
-
-def _index(value: int) -> Json:
-    return _quantity("nanoAtoms", value, 9)
-
-
-def render_entry_price(entry_value: int, size: int, params: MarketParams) -> str:
-    """Return entry value / (size · K) in USD, rounded half up to three digits below a tick."""
-    extra = 3
-    lots = abs(size) * params.k
-    ticks = (2 * abs(entry_value) * 10**extra + lots) // (2 * lots)
-    negative = entry_value != 0 and (entry_value < 0) != (size < 0)
-    return render_decimal(-ticks if negative else ticks, params.tick_decimals + extra)
 
 
 # --- markets --------------------------------------------------------------------------------------
@@ -118,22 +72,22 @@ def _render_market(view: MarketView) -> Json:
         "k": params.k,
         "mode": view.mode.name,
         "isInGrace": view.is_in_grace,
-        "mark": _price(view.mark, params),
+        "mark": render_price(view.mark, params),
         "oracle": {
-            "price": _price(view.oracle, params),
+            "price": render_price(view.oracle, params),
             "timeMs": view.oracle_time_ms or None,
             "isStale": view.is_stale,
             "isJump": view.is_jump,
         },
         "funding": {
-            "rate": _rate(funding.rate_ppb),
-            "rateCap": _rate(view.rate_cap_ppb),
-            "index": _index(funding.index),
-            "dust": _index(funding.dust),
+            "rate": render_rate(funding.rate_ppb),
+            "rateCap": render_rate(view.rate_cap_ppb),
+            "index": render_index(funding.index),
+            "dust": render_index(funding.dust),
         },
-        "openInterest": _size(view.open_interest, params),
-        "bestBid": _price(view.best_bid, params),
-        "bestAsk": _price(view.best_ask, params),
+        "openInterest": render_size(view.open_interest, params),
+        "bestBid": render_price(view.best_bid, params),
+        "bestAsk": render_price(view.best_ask, params),
         "status": {
             "mode": view.status.mode.name,
             "sinceMs": view.status.since_ms,
@@ -149,36 +103,31 @@ def _render_params(params: MarketParams) -> Json:
     return {
         "brackets": [
             {
-                "notionalFrom": _money(bracket.notional_from),
-                "initialMargin": _fraction(bracket.initial_margin_ppm),
+                "notionalFrom": render_money(bracket.notional_from),
+                "initialMargin": render_fraction(bracket.initial_margin_ppm),
             }
             for bracket in params.brackets
         ],
-        "maintenance": _fraction(params.maintenance_ppm),
-        "oiLowerCap": _money(params.oi_lower_cap),
-        "oiUpperCap": _money(params.oi_upper_cap),
-        "takerFee": _fraction(params.taker_fee_ppm),
-        "makerFee": _fraction(params.maker_fee_ppm),
-        "priceBand": _fraction(params.price_band_ppm),
-        "orderValueMin": _money(params.order_value_min),
-        "impactNotional": _money(params.impact_notional),
+        "maintenance": render_fraction(params.maintenance_ppm),
+        "oiLowerCap": render_money(params.oi_lower_cap),
+        "oiUpperCap": render_money(params.oi_upper_cap),
+        "takerFee": render_fraction(params.taker_fee_ppm),
+        "makerFee": render_fraction(params.maker_fee_ppm),
+        "priceBand": render_fraction(params.price_band_ppm),
+        "orderValueMin": render_money(params.order_value_min),
+        "impactNotional": render_money(params.impact_notional),
         "fundingIntervalMs": params.funding_interval_ms,
-        "fundingInterest": _rate(params.funding_interest_ppb),
-        "fundingClampFactor": _fraction(params.funding_clamp_factor_ppm),
+        "fundingInterest": render_rate(params.funding_interest_ppb),
+        "fundingClampFactor": render_fraction(params.funding_clamp_factor_ppm),
         "priceAgeMsMax": params.price_age_ms_max,
-        "priceMoveMax": _fraction(params.price_move_ppm_max),
+        "priceMoveMax": render_fraction(params.price_move_ppm_max),
         "priceConfirmMs": params.price_confirm_ms,
-        "liquidationFee": _fraction(params.liquidation_fee_ppm),
-        "markBand": _fraction(params.mark_band_ppm),
+        "liquidationFee": render_fraction(params.liquidation_fee_ppm),
+        "markBand": render_fraction(params.mark_band_ppm),
         "vaultSizeMax": params.vault_size_max,
+        "positionMax": render_size(params.position_max, params),
+        "openInterestMax": render_size(params.open_interest_max, params),
     }
-
-
-def parse_market(value: object) -> MarketId:
-    """Read a market id: a plain number."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**32:
-        raise ValueError("want a market id, a number from 1")
-    return MarketId(value)
 
 
 def parse_depth(value: object) -> int:
@@ -206,8 +155,8 @@ async def get_order_book(context: Context, market: MarketId, depth: int, ref: Bl
 
 def _render_level(level: Level, params: MarketParams) -> Json:
     return {
-        "price": _price(level.price, params),
-        "size": _size(level.size, params),
+        "price": render_price(level.price, params),
+        "size": render_size(level.size, params),
         "orderCount": level.order_count,
     }
 
@@ -224,15 +173,15 @@ async def get_account(context: Context, address: Address, ref: BlockRef) -> Json
 def _render_account(view: AccountView) -> Json:
     return {
         "address": data(view.address),
-        "balance": _money(view.balance),
-        "equity": _money(view.equity),
-        "initialMargin": _money(view.initial),
-        "maintenanceMargin": _money(view.maintenance),
-        "openNotional": _money(view.open_notional),
+        "balance": render_money(view.balance),
+        "equity": render_money(view.equity),
+        "initialMargin": render_money(view.initial),
+        "maintenanceMargin": render_money(view.maintenance),
+        "openNotional": render_money(view.open_notional),
         "withdrawalsFromMs": view.withdrawals_from_ms,
         "positions": [_render_position(position) for position in view.positions],
-        "orders": [_render_order(order) for order in view.orders],
-        "triggers": [_render_trigger(trigger) for trigger in view.triggers],
+        "orders": [render_order(order) for order in view.orders],
+        "triggers": [render_trigger(trigger) for trigger in view.triggers],
     }
 
 
@@ -241,41 +190,15 @@ def _render_position(view: PositionView) -> Json:
     return {
         "market": view.market,
         "symbol": params.symbol,
-        "size": _size(view.size, params),
+        "size": render_size(view.size, params),
         "entryPrice": {"decimal": render_entry_price(view.entry_value, view.size, params)},
-        "entryValue": _money(view.entry_value),
-        "mark": _price(view.mark, params),
-        "value": _money(view.value),
-        "unrealisedPnl": _money(view.unrealised_pnl),
-        "pendingFunding": _money(view.pending_funding),
-        "initialMargin": _money(view.initial),
-        "maintenanceMargin": _money(view.maintenance),
-    }
-
-
-def _render_order(view: OpenOrder) -> Json:
-    order, params = view.order, view.params
-    return {
-        "market": view.market,
-        "symbol": params.symbol,
-        "orderId": order.id,
-        "size": _size(order.size, params),
-        "price": _price(order.price, params),
-        "reduceOnly": order.reduce_only,
-        "blockNumber": order.height,
-    }
-
-
-def _render_trigger(view: OpenTrigger) -> Json:
-    trigger, params = view.trigger, view.params
-    return {
-        "market": view.market,
-        "symbol": params.symbol,
-        "orderId": trigger.id,
-        "size": _size(trigger.size, params),
-        "triggerPrice": _price(trigger.trigger_price, params),
-        "kind": trigger.kind.name,
-        "firedMark": _price(trigger.fired_mark, params),
+        "entryValue": render_money(view.entry_value),
+        "mark": render_price(view.mark, params),
+        "value": render_money(view.value),
+        "unrealisedPnl": render_money(view.unrealised_pnl),
+        "pendingFunding": render_money(view.pending_funding),
+        "initialMargin": render_money(view.initial),
+        "maintenanceMargin": render_money(view.maintenance),
     }
 
 
@@ -336,7 +259,7 @@ def _render_value(value: object) -> Json:
     if isinstance(value, bytes):
         return data(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return _integer(value)
+        return render_integer(value)
     return value
 
 
@@ -346,8 +269,8 @@ def get_status(context: Context) -> Json:
     status = core.status()
     return _render_fields(status) | {
         "mode": Mode(status.mode).name,
-        "deficit": _money(status.deficit),
-        "vault": _money(status.vault),
+        "deficit": render_money(status.deficit),
+        "vault": render_money(status.vault),
         "chainId": core.chain_id,
         "genesisHash": data(core.genesis_hash),
         "clientVersion": CLIENT_VERSION,

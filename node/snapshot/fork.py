@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from node.chain import keys
 from node.chain.block import Extension, Receipt, bloom_of
-from node.chain.blockchain import Blockchain, Executed, seal
+from node.chain.blockchain import Blockchain, Executed
 from node.chain.execution import Applied, BlockInput
 from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.sealing import seal
 from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
 from node.chain.transition import encode_transition
 from node.errors import InvariantViolation
@@ -35,6 +36,7 @@ from node.perp.modes import set_chain_mode, set_market_mode
 from node.perp.oracle import get_oracle
 from node.perp.order import NEVER, CancelReason, Trigger
 from node.perp.status import Mode, ModeReason, compute_gated, get_status
+from node.snapshot.directory import SnapshotId
 from node.snapshot.plan import Plan, plan_hash
 from node.state.node import EMPTY_TRIE_ROOT
 from node.state.store import StateReader
@@ -266,3 +268,13 @@ def load_forks(blockchain: Blockchain) -> list[Fork]:
         if data is not None:
             forks.append(keys.FORKS.codec.decode(data))
     return forks
+
+
+def named_snapshots(blockchain: Blockchain) -> set[SnapshotId]:
+    """Return the snapshots that the chain's forks name: retention keeps them."""
+    named = set()
+    for fork in load_forks(blockchain):
+        found = blockchain.store.load_header(fork.snapshot_hash)
+        if found is not None:
+            named.add(SnapshotId(found[1].fork_id, fork.snapshot_height))
+    return named

@@ -17,7 +17,7 @@ from node.chain.ledger import StateLedger
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transition import decode_transition
 from node.crypto import checksum_address
-from node.perp.account import BRIDGE, DEFICIT, FEES, RECEIVABLE, VAULT, get_account, market_address
+from node.perp.account import BRIDGE, DEFICIT, FEES, RECEIVABLE, VAULT, market_address
 from node.perp.events import OrderCancelled, OrderFilled, OrderReduced, PositionLiquidated
 from node.perp.funding import compute_pending, get_funding
 from node.perp.margin import get_equity
@@ -105,8 +105,8 @@ def compute_undone(blockchain: Blockchain, snapshot: Block, fork: StateLedger) -
 def compute_equities(now: StateLedger, fork: StateLedger) -> dict[str, Any]:
     """Return each account's equity now and after the fork, with totals that sum to zero.
 
-    People's equity and the system accounts' balances, less the pending funding that both count,
-    are all the money there is.
+    People's equity and the system accounts', less the pending funding that the pools hold and that
+    positions count once more, are all the money there is: nothing.
     """
     market_ids = sorted({*now.market_ids, *fork.market_ids})
     system = [VAULT, BRIDGE, FEES, DEFICIT, RECEIVABLE, *map(market_address, market_ids)]
@@ -141,7 +141,7 @@ def compute_equities(now: StateLedger, fork: StateLedger) -> dict[str, Any]:
 
 def _sum_up(people: int, ledger: StateLedger, system: list[Address]) -> dict[str, str]:
     """Add up all money: the pools hold what people's pending funding promises them (F4, I3)."""
-    own = sum(get_account(ledger, address).balance for address in system)
+    own = sum(get_equity(ledger, address) for address in system)
     pending = sum(
         div_floor(compute_pending(get_funding(ledger, market), position), PPB)
         for (_, market), position in ledger.all_positions()

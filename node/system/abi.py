@@ -309,6 +309,8 @@ def _tuple(types: Sequence[AbiType]) -> AbiType:
     words = 1 if is_dynamic else coder.size // WORD
 
     def read(data: bytes, at: int) -> tuple[Values, int]:
+        if not is_dynamic:
+            return tuple(coder.decode(data, at)), at + coder.size
         values, end = coder.read(data, at)
         return tuple(values), end
 

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from node.perp.account import EXCHANGE
 from node.perp.order import TimeInForce
+from node.system.actions import get_actions, is_batch
 from node.system.contracts import GOVERNANCE, ORACLE, contract
 from node.units import Address
 
@@ -28,8 +29,11 @@ def classify(to: Address, data: bytes) -> ActionClass:
     """
     if to == EXCHANGE:
         selector = data[:4]
-        if selector == _PLACE_ORDER and data[_TIME_IN_FORCE] == _POST_ONLY:
+        if selector in _PLACE_ORDERS and data[_TIME_IN_FORCE] == _POST_ONLY:
             return ActionClass.POST_ONLY
+        if is_batch(data):
+            classes = (_classify_action(action) for action in get_actions(data))
+            return max(classes, default=ActionClass.ACCOUNT)
         return _EXCHANGE_CLASSES.get(selector, ActionClass.ACCOUNT)
     if to == ORACLE and data[:4] == _REPORT_PRICE:
         return ActionClass.REPORT
@@ -38,19 +42,43 @@ def classify(to: Address, data: bytes) -> ActionClass:
     return ActionClass.ACCOUNT
 
 
+def _classify_action(data: bytes) -> ActionClass:
+    """Return the class of an action of a batch; the batch has the latest (O8)."""
+    return ActionClass.ACCOUNT if is_batch(data) else classify(EXCHANGE, data)
+
+
 _exchange = contract("Exchange").functions
-_PLACE_ORDER = _exchange["placeOrder"].selector
+_PLACE_ORDERS = frozenset(
+    _exchange[name].selector for name in ("placeOrder", "placeOrderWith", "placeOrderWithPair")
+)
 _TIME_IN_FORCE = slice(4 + 3 * 32, 4 + 4 * 32)
-"""Where placeOrder's fourth argument stands."""
+"""Where the fourth argument stands, or the fourth field of the struct that is the first."""
 _POST_ONLY = TimeInForce.POST_ONLY.to_bytes(32, "big")
 _REPORT_PRICE = contract("Oracle").functions["reportPrice"].selector
 _COUNCIL_ACTIONS = frozenset(
     each.selector for each in contract("Governance").functions.values() if not each.is_view
 )
 _EXCHANGE_CLASSES = {
-    _exchange["cancelOrder"].selector: ActionClass.CANCEL,
-    _exchange["cancelAllOrders"].selector: ActionClass.CANCEL,
-    _PLACE_ORDER: ActionClass.ORDER,
-    _exchange["placeMarketOrder"].selector: ActionClass.ORDER,
-    _exchange["placeTrigger"].selector: ActionClass.ORDER,
+    _exchange[name].selector: action_class
+    for action_class, names in {
+        ActionClass.CANCEL: (
+            "cancelOrder",
+            "cancelAllOrders",
+            "cancelByClientId",
+            "cancelEverything",
+            "shrinkOrder",
+        ),
+        ActionClass.ORDER: (
+            "placeOrder",
+            "placeOrderWith",
+            "placeOrderWithPair",
+            "placeMarketOrder",
+            "placeTrigger",
+            "placeTriggerWith",
+            "placeTriggerPair",
+            "amendOrder",
+            "amendByClientId",
+        ),
+    }.items()
+    for name in names
 }

@@ -5,23 +5,24 @@ the checkpoint and reverts to it on a `Refusal`; nothing else is raised, whateve
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import NamedTuple
 
 from node.errors import (
     MalformedCalldata,
     NotAllowedInMode,
-    Refusal,
     UnknownFunction,
     ValueNotAccepted,
 )
 from node.perp.status import CHAIN, Mode
-from node.system import erc20, exchange, governance, oracle, vault
+from node.system import batch, erc20, exchange, governance, oracle, orders, vault
 from node.system.abi import Coder
-from node.system.contracts import CONTRACTS, GOVERNANCE, Contract, ErrorAbi
+from node.system.contracts import CONTRACTS, GOVERNANCE, Contract
 from node.system.handler import Handler, Handlers
 from node.system.ledger import SystemLedger
+from node.system.refusal import encode_refusal
 from node.units import Address
+
+__all__ = ["encode_refusal", "execute_call", "is_system_contract"]
 
 
 class _Route(NamedTuple):
@@ -62,17 +63,6 @@ def execute_call(
     return route.outputs.encode(route.function(ledger, sender, *arguments))
 
 
-def encode_refusal(refusal: Refusal) -> bytes:
-    """Return the ABI error of the refusal's name, as a reverted call returns it.
-
-    An integer beyond its type's range (a huge amount plus what is needed anyway) is shown as the
-    nearest one in it: a refusal must never fail.
-    """
-    error = _ERRORS[type(refusal).__name__]
-    values = [getattr(refusal, field.name) for field in fields(refusal)]
-    return error.selector + error.fields.encode(error.fields.clamp(values))
-
-
 def _routes(contract: Contract, functions: Handlers) -> Mapping[bytes, _Route]:
     assert contract.functions.keys() == functions.keys(), f"{contract.name}: not as its ABI"
     return {
@@ -83,7 +73,7 @@ def _routes(contract: Contract, functions: Handlers) -> Mapping[bytes, _Route]:
 
 _HANDLERS: Mapping[str, Handlers] = {
     "Token": erc20.HANDLERS,
-    "Exchange": exchange.HANDLERS,
+    "Exchange": {**exchange.HANDLERS, **orders.HANDLERS, **batch.HANDLERS},
     "Oracle": oracle.HANDLERS,
     "Governance": governance.HANDLERS,
     "LiquidatorVault": vault.HANDLERS,
@@ -92,7 +82,3 @@ _HANDLERS: Mapping[str, Handlers] = {
 _ROUTES: Mapping[Address, Mapping[bytes, _Route]] = {
     address: _routes(contract, _HANDLERS[contract.name]) for address, contract in CONTRACTS.items()
 }
-_ERRORS: Mapping[str, ErrorAbi] = {
-    name: error for contract in CONTRACTS.values() for name, error in contract.errors.items()
-}
-"""By name: where several contracts declare one, it is the same."""

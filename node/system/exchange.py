@@ -1,27 +1,29 @@
-"""The Exchange contract: its functions by name, each a call of the rules and its return values."""
+"""The Exchange contract beside its orders: money, who may trade with which margin, and the views.
 
-from node.errors import InvalidTimeInForce, InvalidTriggerKind, OrderNotFound
-from node.perp import trading
+Each function is a call of the rules and its return values.
+"""
+
+from node.errors import OrderNotFound
+from node.perp import agent
 from node.perp.account import (
     EXCHANGE,
     get_account,
+    get_own_fraction,
     get_position,
     process_deposit,
     process_withdrawal,
 )
 from node.perp.funding import compute_pending, get_funding
+from node.perp.leverage import process_own_margin
+from node.perp.limits import get_client
 from node.perp.margin import compute_risk
-from node.perp.order import OrderRequest, TimeInForce, TriggerKind, TriggerRequest
+from node.perp.order import NEVER
 from node.perp.status import get_status
-from node.perp.trigger import process_trigger_request
 from node.perp.view import compute_market_view
 from node.system import token
 from node.system.handler import Handlers, Outputs
 from node.system.ledger import SystemLedger
-from node.units import PPB, Address, Lots, MarketId, OrderId, Quote, Ticks, div_floor
-
-_TIMES_IN_FORCE = {int(each): each for each in TimeInForce}
-_TRIGGER_KINDS = {int(each): each for each in TriggerKind}
+from node.units import PPB, Address, MarketId, OrderId, Quote, RatePpm, TimeMs, div_floor
 
 
 def deposit(ledger: SystemLedger, sender: Address, amount: Quote) -> Outputs:
@@ -38,57 +40,26 @@ def withdraw(ledger: SystemLedger, sender: Address, amount: Quote) -> Outputs:
     return ()
 
 
-def place_order(
-    ledger: SystemLedger,
-    sender: Address,
-    market: MarketId,
-    size: Lots,
-    price: Ticks,
-    time_in_force: int,
-    reduce_only: bool,
+def set_leverage(
+    ledger: SystemLedger, sender: Address, market: MarketId, fraction: RatePpm
 ) -> Outputs:
-    """Place a limit order (O1)."""
-    kind = _TIMES_IN_FORCE.get(time_in_force)
-    if kind is None:
-        raise InvalidTimeInForce(time_in_force)
-    request = OrderRequest(market, size, price, kind, reduce_only)
-    return (trading.process_order(ledger, sender, request),)
-
-
-def place_market_order(
-    ledger: SystemLedger, sender: Address, market: MarketId, size: Lots, reduce_only: bool
-) -> Outputs:
-    """Place a market order, bounded by the price band (O1, O4)."""
-    return (trading.process_market_order(ledger, sender, market, size, reduce_only=reduce_only),)
-
-
-def place_trigger(
-    ledger: SystemLedger,
-    sender: Address,
-    market: MarketId,
-    size: Lots,
-    trigger_price: Ticks,
-    code: int,
-) -> Outputs:
-    """Place a take-profit or stop-loss (O5)."""
-    kind = _TRIGGER_KINDS.get(code)
-    if kind is None:
-        raise InvalidTriggerKind(code)
-    request = TriggerRequest(market, size, trigger_price, kind)
-    return (process_trigger_request(ledger, sender, request),)
-
-
-def cancel_order(
-    ledger: SystemLedger, sender: Address, market: MarketId, order_id: OrderId
-) -> Outputs:
-    """Cancel the sender's order or trigger (O1)."""
-    trading.process_cancel(ledger, sender, market, order_id)
+    """Set the sender's own initial margin fraction (M4)."""
+    process_own_margin(ledger, sender, market, fraction)
     return ()
 
 
-def cancel_all_orders(ledger: SystemLedger, sender: Address, market: MarketId) -> Outputs:
-    """Cancel all orders and triggers of the sender in a market (O1)."""
-    return (trading.process_cancel_all(ledger, sender, market),)
+def authorize_agent(
+    ledger: SystemLedger, sender: Address, address: Address, expires_ms: TimeMs
+) -> Outputs:
+    """Let an agent trade for the sender (M4)."""
+    agent.process_authorization(ledger, sender, address, expires_ms)
+    return ()
+
+
+def revoke_agent(ledger: SystemLedger, sender: Address, address: Address) -> Outputs:
+    """Take an agent's leave back (M4)."""
+    agent.process_revocation(ledger, sender, address)
+    return ()
 
 
 # --- views: the structs of IExchange, field by field ----------------------------------------------
@@ -114,7 +85,7 @@ def view_order(ledger: SystemLedger, _: Address, market: MarketId, order_id: Ord
     order = ledger.book(market).orders.get(order_id)
     if order is None:
         raise OrderNotFound(market, order_id)
-    return ((order.owner, order.size, order.price, order.reduce_only, order.height),)
+    return (order[1:],)
 
 
 def view_trigger(ledger: SystemLedger, _: Address, market: MarketId, order_id: OrderId) -> Outputs:
@@ -123,7 +94,7 @@ def view_trigger(ledger: SystemLedger, _: Address, market: MarketId, order_id: O
     found = ledger.book(market).triggers.get(order_id)
     if found is None:
         raise OrderNotFound(market, order_id)
-    return ((found.owner, found.size, found.trigger_price, found.kind, found.fired_mark),)
+    return (found[1:],)
 
 
 def view_market(ledger: SystemLedger, _: Address, market: MarketId) -> Outputs:
@@ -146,6 +117,29 @@ def view_market(ledger: SystemLedger, _: Address, market: MarketId) -> Outputs:
     )
 
 
+def view_client_order(
+    ledger: SystemLedger, _: Address, address: Address, client_id: int
+) -> Outputs:
+    """Return where what an account has open under a client id is, raise ClientIdNotFound (O1)."""
+    return get_client(ledger, address, client_id)
+
+
+def view_agents(ledger: SystemLedger, _: Address, address: Address) -> Outputs:
+    """Return IExchange.Agent[] (M4)."""
+    return (agent.get_agents(ledger, address).grants,)
+
+
+def view_dead_mans_cancel(ledger: SystemLedger, _: Address, address: Address) -> Outputs:
+    """Return the block time at which all of an account's orders are cancelled, 0: never (O1)."""
+    deadline = ledger.deadlines.get(address)
+    return (NEVER if deadline is None else deadline.cancel_at_ms,)
+
+
+def view_leverage(ledger: SystemLedger, _: Address, address: Address, market: MarketId) -> Outputs:
+    """Return an account's own initial margin fraction (M4)."""
+    return (get_own_fraction(get_account(ledger, address), market),)
+
+
 def view_market_ids(ledger: SystemLedger, _: Address) -> Outputs:
     """Return all markets, ascending."""
     return (ledger.market_ids,)
@@ -154,11 +148,13 @@ def view_market_ids(ledger: SystemLedger, _: Address) -> Outputs:
 HANDLERS: Handlers = {
     "deposit": deposit,
     "withdraw": withdraw,
-    "placeOrder": place_order,
-    "placeMarketOrder": place_market_order,
-    "placeTrigger": place_trigger,
-    "cancelOrder": cancel_order,
-    "cancelAllOrders": cancel_all_orders,
+    "setLeverage": set_leverage,
+    "authorizeAgent": authorize_agent,
+    "revokeAgent": revoke_agent,
+    "findByClientId": view_client_order,
+    "getAgents": view_agents,
+    "getDeadMansCancel": view_dead_mans_cancel,
+    "getLeverage": view_leverage,
     "getAccount": view_account,
     "getPosition": view_position,
     "getOrder": view_order,

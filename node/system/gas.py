@@ -7,6 +7,8 @@ a call of a system contract adds its action's.
 
 from collections.abc import Mapping, Sequence
 
+from node.perp.account import EXCHANGE
+from node.system.actions import get_actions, is_batch
 from node.system.contracts import CONTRACTS
 from node.units import Address, Hash32
 
@@ -36,6 +38,21 @@ ACTION_GAS: Mapping[str, Mapping[str, int]] = {
         "placeTrigger": 6_000,  # a record
         "cancelOrder": 4_000,  # a record
         "cancelAllOrders": 20_000,  # as many records as the account has
+        "cancelEverything": 30_000,  # the same, in all its markets
+        "placeOrderWith": 8_000,  # as placeOrder; a client id is looked up
+        "placeOrderWithPair": 18_000,  # an order and two triggers
+        "placeTriggerWith": 6_000,
+        "placeTriggerPair": 10_000,  # two records
+        "amendOrder": 10_000,  # a record goes, an order is placed
+        "amendByClientId": 10_000,
+        "shrinkOrder": 4_000,  # a record
+        "cancelByClientId": 4_000,
+        "setDeadMansCancel": 4_000,
+        "setLeverage": 6_000,  # the account's risk, twice
+        "authorizeAgent": 4_000,
+        "revokeAgent": 4_000,
+        "batch": 4_000,  # and what its actions add, each by itself
+        "batchFor": 5_000,  # the same, and a look at who may
     },
     "Oracle": {
         "reportPrice": 3_000,  # a record
@@ -66,6 +83,8 @@ def intrinsic_gas(
     actions = _GAS_BY_SELECTOR.get(to)
     if actions is not None:
         gas += actions.get(data[:4], CALL_GAS)
+        if to == EXCHANGE and is_batch(data):
+            gas += sum(actions.get(action[:4], CALL_GAS) for action in get_actions(data))
     return gas
 
 

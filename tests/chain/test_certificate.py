@@ -39,7 +39,7 @@ def test_the_signed_bytes_are_as_written_down() -> None:
     expected = (
         b"perpnode/1/ATTEST\x00\x96"
         + (b"\xc4\x20" + GENESIS)
-        + b"\xce\x01\x35\x25\x77\x00\x01\x07"
+        + b"\xce\x01\x35\x25\x17\x00\x01\x07"
         + (b"\xc4\x20" + BLOCK)
     )
 

@@ -112,7 +112,7 @@ def test_what_is_no_frame_is_refused(frame: bytes) -> None:
     ],
 )
 def test_what_is_out_of_bounds_is_refused(message: Message) -> None:
-    with pytest.raises(EncodingError, match="range|at most"):
+    with pytest.raises(EncodingError, match=r"range|at most"):
         decode_message(encode_message(message))
 
 

@@ -15,8 +15,9 @@ from node.perp.book import Book, Journal
 from node.perp.events import Event
 from node.perp.expiry import Deadline
 from node.perp.funding import Funding
+from node.perp.maintenance import Maintenance
 from node.perp.mark import Basis, Mark
-from node.perp.market import Market
+from node.perp.market import Closure, Market
 from node.perp.modes import ChainStatus, MarketStatus, Mode
 from node.perp.oracle import AcceptedPrice, Oracle, Report
 from node.perp.order import OrderRequest, TimeInForce
@@ -84,6 +85,8 @@ class DictLedger:
         self.oracles: DictTable[MarketId, Oracle] = DictTable(self.journal)
         self.fundings: DictTable[MarketId, Funding] = DictTable(self.journal)
         self.marks: DictTable[MarketId, Mark] = DictTable(self.journal)
+        self.closures: DictTable[MarketId, Closure] = DictTable(self.journal)
+        self.maintenance: Maintenance | None = None
         self.bases: DictTable[MarketId, Basis] = DictTable(self.journal)
         self.reports: DictTable[tuple[MarketId, Address], Report] = DictTable(self.journal)
         self.agents: DictTable[Address, Agents] = DictTable(self.journal)
@@ -119,6 +122,10 @@ class DictLedger:
 
     def _restore_status(self, status: ChainStatus) -> None:
         self._status = status
+
+    def set_maintenance(self, window: Maintenance | None, /) -> None:
+        self.journal.append((self.__setattr__, ("maintenance", self.maintenance)))
+        self.maintenance = window
 
     def book(self, market: MarketId) -> Book:
         return self.books[market]
@@ -174,6 +181,8 @@ class DictLedger:
             "fundings": dict(self.fundings.rows),
             "marks": dict(self.marks.rows),
             "bases": dict(self.bases.rows),
+            "closures": dict(self.closures.rows),
+            "maintenance": self.maintenance,
             "reports": dict(self.reports.rows),
             "agents": dict(self.agents.rows),
             "deadlines": dict(self.deadlines.rows),

@@ -197,15 +197,15 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._is_cut = False
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def cut(self) -> None:
         """Let nothing pass any more."""
         with self._lock:
             self._is_cut = True
             for each in self._sockets:
-                with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+                _end(each)
             self._sockets.clear()
 
     def mend(self) -> None:
@@ -216,7 +216,8 @@ class Proxy:
     def close(self) -> None:
         """Cut, and listen no more."""
         self.cut()
-        self._listening.close()
+        _end(self._listening)
+        self._thread.join()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -243,5 +244,10 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         while data := source.recv(65_536):
             sink.sendall(data)
     for each in (source, sink):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+        _end(each)
+
+
+def _end(each: socket.socket) -> None:
+    with suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)  # wakes who waits for it
+    each.close()

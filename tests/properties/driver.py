@@ -27,7 +27,6 @@ from node.perp import (
 )
 from node.perp.account import BRIDGE, Leg, process_entry
 from node.perp.book import Book
-from node.perp.ledger import Ledger
 from node.perp.margin import compute_risk
 from node.perp.market import initial_market
 from node.perp.parameters import ChainParams, MarketParams
@@ -266,8 +265,8 @@ def describe_engine(ledger: DictLedger) -> dict[str, Any]:
         },
         "risks": {
             owner: compute_risk(ledger, owner)
-            for owner, row in ledger.accounts.rows.items()
-            if row.markets
+            for owner in {owner for owner, _ in ledger.positions.rows}
+            | {order.owner for _, book in books for order in book.orders.values()}
         },
     }
 
@@ -281,7 +280,6 @@ def describe_reference(world: World) -> dict[str, Any]:
     chain = world.chain
     owners = {owner for owner, _ in world.positions}
     owners |= {order.owner for order in world.orders.values()}
-    owners |= {trigger.owner for trigger in world.triggers.values()}
     return {
         "chain": (chain.mode, chain.since_ms, chain.gap_end_ms, chain.withdrawals_from_ms),
         "markets": {

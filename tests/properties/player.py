@@ -25,7 +25,7 @@ from tests.properties.setups import REPORTERS, TRADERS
 
 ELAPSED_MS = (1_000,) * 12 + (100, 250, 500, 501, 999, 1_001, 2_000, 2_999, 7_000, 30_000)
 GAPS_MS = (30_001, 60_000, 60_001, 8 * 3_600_000)
-MOVES_PPM = (0, 0, 0, 200, 500, 1_000, 3_000, 10_000, 30_000, 49_000)
+MOVES_PPM = (0, 0, 200, 500, 1_000, 3_000, 10_000, 20_000, 30_000, 40_000, 49_000)
 JUMPS_PPM = (51_000, 80_000, 150_000, 300_000, 600_000)
 
 
@@ -62,7 +62,7 @@ class Player:
 
     def _move_price(self, market: MarketId) -> None:
         rng = self._rng
-        moves = JUMPS_PPM if rng.random() < 0.004 else MOVES_PPM[: 5 if self._is_calm else None]
+        moves = JUMPS_PPM if rng.random() < 0.01 else MOVES_PPM[: 5 if self._is_calm else None]
         price = self._prices[market]
         step = price * rng.choice(moves) * rng.choice((-1, 1)) // 1_000_000
         start = self._pair.setup.prices[market - 1]
@@ -189,7 +189,7 @@ class Player:
         """From a lot to what somebody with ten times too much courage would trade."""
         rng = self._rng
         wealth = max(self._pair.setup.margins.get(owner, 0), 1)
-        leverage = rng.choice((0, 1, 5, 10, 20, 40, 80, 160, 300))
+        leverage = rng.choice((0, 1, 5, 20, 40, 60, 80, 90, 95, 160, 300))
         lots = wealth * leverage // (10 * self._lot_value(market))
         return max(1, min(lots, 2**53 - 1)) * rng.choice((-1, 1))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from node.perp.order import OrderRequest, TimeInForce
 from node.units import Lots
 from tests.reference import funding
-from tests.reference.margin import may_fill, may_rest, risk_of
+from tests.reference.margin import may_fill, may_rest, open_interest, risk_of
 from tests.reference.modes import limits
 from tests.reference.world import (
     FEES,
@@ -152,6 +152,7 @@ def match(
         part = vault_part(lots, maker.price) if vault_part else 0
         if part is None:
             return Met(size - left, removed, Stop.VAULT)
+        interest = open_interest(world, market)
         before_taker, before_maker = risk_of(world, taker), risk_of(world, maker.owner)
         _fill(world, taker, market, number, lots, liquidation=vault_part is not None)
         if vault_part:
@@ -170,7 +171,8 @@ def match(
             allowed = vault_part is not None or may_fill(
                 before_taker, after_taker, initial=after_taker.initial_scaled
             )
-        if not allowed:
+        cap = world.market_params[market].open_interest_max
+        if not allowed or max(interest, cap) < open_interest(world, market):  # O7
             world.restore(settled)
             return Met(size - left, removed, Stop.TAKER)
         if vault_part is None and taker != VAULT:
@@ -201,11 +203,24 @@ def _check(world: World, owner: bytes, request: OrderRequest, *, strictest: int)
     if request.size == 0 or abs(request.size) > LIMIT or world.markets[request.market].price == 0:
         raise Refused
     if not request.reduce_only:
+        _check_position(world, owner, request.market, request.size)
         return request.size
     size = reducible(world, owner, request.market, request.size)
     if size == 0:
         raise Refused
     return Lots(size)
+
+
+def _check_position(world: World, owner: bytes, market: int, size: int) -> None:
+    """O7: the position, with all that rests on this side filled, stays within its maximum."""
+    resting = sum(
+        order.size
+        for _, order in world.orders_of(market, owner)
+        if order.size * size > 0 and not order.reduce_only
+    )
+    largest = world.position(owner, market).size + resting + size
+    if sign(size) * largest > world.market_params[market].position_max:
+        raise Refused
 
 
 def _check_value(world: World, owner: bytes, market: int, size: int, price: int) -> None:
@@ -309,7 +324,10 @@ def move(world: World, owner: bytes, market: int, change: int, cost: int) -> Non
 
 
 def shrink(world: World, owner: bytes, market: int) -> None:
-    """O2: resting reduce-only orders follow their owner's position."""
+    """O2: resting reduce-only orders follow their owner's position.
+
+    Triggers that oppose nothing any more leave too: O1 attaches them to the position.
+    """
     for number, order in world.orders_of(market, owner):
         if order.reduce_only:
             size = reducible(world, owner, market, order.size)
@@ -317,6 +335,10 @@ def shrink(world: World, owner: bytes, market: int) -> None:
                 world.orders[market, number] = order._replace(size=size)
             else:
                 del world.orders[market, number]
+    for key, trigger in list(world.triggers.items()):
+        is_here = key[0] == market and trigger.owner == owner
+        if is_here and not reducible(world, owner, market, trigger.size):
+            del world.triggers[key]
 
 
 def _pay_vault(world: World, account: bytes, amount: int) -> None:

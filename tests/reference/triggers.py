@@ -57,10 +57,9 @@ def _try(world: World, market: int, number: int, trigger: Trigger) -> bool:
         bound = min(math.floor(trigger.fired_mark * (1 + far)), band)
     else:
         bound = max(math.ceil(trigger.fired_mark * (1 - far)), band)
+    del world.triggers[market, number]  # while it trades
     met = match(world, trigger.owner, market, size, bound)
-    if met.filled == size:
-        del world.triggers[market, number]
-    else:
+    if met.filled != size:
         left = trigger.size - met.filled
         world.triggers[market, number] = trigger._replace(size=left)
     return met.changed

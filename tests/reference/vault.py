@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 
 from tests.reference import funding
-from tests.reference.margin import maintenance_of, risk_of, tested_health
+from tests.reference.margin import maintenance_of, risk_of
 from tests.reference.matching import match, move, shrink, sign
 from tests.reference.world import DEFICIT, HALTED, VAULT, Position, World, ppm
 
@@ -37,16 +37,22 @@ def hand_over_lots(
 
 
 def take_over(world: World, owner: bytes, market: int) -> bool:
-    """L3: the vault takes the position for exactly b, if it may have it."""
+    """L3: the vault takes the position for exactly b, if it may have it.
+
+    Read: what it may have asks for plain equity and MM; the doubt of L1 is for who is liquidated.
+    """
     saved = world.save()
     funding.settle(world, owner, market)
     funding.settle(world, VAULT, market)
     size = world.position(owner, market).size
     quote = bankruptcy_quote(world, owner, market, size)
     hand_over(world, owner, VAULT, market, quote)
-    equity, maintenance = tested_health(world, VAULT)
+    after = risk_of(world, VAULT)
     held = world.position(VAULT, market).size
-    if equity >= 4 * maintenance and abs(held) <= world.market_params[market].vault_size_max:
+    if (
+        after.equity >= 4 * after.maintenance
+        and abs(held) <= world.market_params[market].vault_size_max
+    ):
         return True
     world.restore(saved)
     return False
@@ -68,6 +74,7 @@ def deleverage(world: World, owner: bytes, market: int) -> bool:
 
     What finds no partner stays, and closes withdrawals (M3).
     """
+    funding.settle(world, owner, market)
     closed = False
     for partner in _partners(world, owner, market):
         closed |= _close_pair(world, owner, partner, market)
@@ -104,7 +111,6 @@ def _rank(world: World, who: bytes, market: int, position: Position) -> Fraction
 
 def _close_pair(world: World, owner: bytes, partner: bytes, market: int) -> bool:
     saved = world.save()
-    funding.settle(world, owner, market)
     funding.settle(world, partner, market)
     size, other = world.position(owner, market).size, world.position(partner, market).size
     lots = sign(size) * min(abs(size), abs(other))

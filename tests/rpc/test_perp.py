@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from node.crypto import keccak256
 from node.perp.events import FundingAccrued
-from node.rpc.perp import render_decimal, render_entry_price, render_event
+from node.rpc.perp import render_event
+from node.rpc.quantities import render_decimal, render_entry_price
 from node.units import DurationMs, FundingIndex, MarketId, RatePpb
 from tests.helpers.ledger import make_market_params
 from tests.rpc.chain import Chain, RpcFailure, text
@@ -139,6 +140,9 @@ def test_an_account_shows_its_open_orders(traded: Chain) -> None:
             "size": {"lots": -100, "decimal": "-0.0100"},
             "price": {"ticks": 500_010, "decimal": "50001.0"},
             "reduceOnly": False,
+            "postOnly": False,
+            "clientId": None,
+            "expiresMs": None,
             "blockNumber": int(traded.ask("eth_blockNumber"), 16) - 1,
         }
     ]

@@ -169,7 +169,11 @@ def test_a_validator_that_is_cut_off_catches_up(network: Network) -> None:
     finally:
         proxy.close()
         old.start()
-    old.wait_for_height(network.rpc.height())
+    try:
+        old.wait_for_height(network.rpc.height())
+    except AssertionError:
+        print('OLDLOG2', old.process.poll(), old.errors()[-3000:], network.sequencer.errors()[-3000:])
+        raise
 
 
 def test_with_two_gone_sealing_pauses_and_resumes_by_itself(network: Network) -> None:

@@ -76,7 +76,7 @@ def test_snapshot_is_made_listed_verified_and_restored(operator: Operator) -> No
     other, genesis = operator.path / "other", operator.data_dir / "genesis.json"
     for _ in range(2):
         made = operator.run("snapshot", "restore", path, "--data-dir", other, "--genesis", genesis)
-    assert made["height"] == operator.height
+        assert made["height"] == operator.height
     assert operator.run("snapshot", "create", "--data-dir", other)["height"] == operator.height
 
 
@@ -107,9 +107,7 @@ def test_another_published_hash_is_a_failure(operator: Operator) -> None:
     assert "0x" + "11" * 32 in result.stderr
 
 
-def test_fork_is_planned_signed_by_separate_keys_verified_and_applied(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fork_is_planned_signed_by_separate_keys_verified_and_applied(operator: Operator) -> None:
     operator.create()
     at_node = ("--data-dir", operator.data_dir)
     planned = operator.run(
@@ -180,7 +178,11 @@ def test_plan_is_shown_to_people_in_usdc(operator: Operator) -> None:
 
 @pytest.mark.parametrize(
     ("atoms", "text"),
-    [("0", "0.000000 USDC"), ("-1", "-0.000001 USDC"), ("1234567890", "1,234.567890 USDC")],
+    [
+        ("0", "0.000000 USDC"),
+        ("-1", "-0.000001 USDC"),
+        ("1234567890", "1,234.567890 USDC"),
+    ],
 )
 def test_atoms_are_shown_exactly(atoms: str, text: str) -> None:
     assert _usdc(atoms) == text

@@ -1,6 +1,7 @@
 """The fork block: what it does, what it leaves alone, and how it becomes the head."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,18 +10,28 @@ from node.chain.blockchain import Blockchain
 from node.chain.branches import load_on_branch, load_orphaned_place
 from node.chain.store import BlockStore
 from node.chain.transition import decode_transition
+from node.crypto import checksum_address
 from node.errors import InvalidBlock, NonceTooLow, PlanRefused
-from node.perp.events import ForkStarted, OrderCancelled, OrderReduced
-from node.perp.order import CancelReason
+from node.governance.action import Halt
+from node.governance.audit import EMPTY_LOG, append_entry, make_entry
+from node.perp.account import get_position
+from node.perp.events import ForkStarted, ModeChanged, OrderCancelled, OrderReduced
+from node.perp.order import CancelReason, Trigger, TriggerKind
 from node.perp.status import Mode
 from node.snapshot.apply import apply_plan, catch_up_until, check_catch_up, resume_fork
-from node.snapshot.directory import SnapshotDirectory
+from node.snapshot.directory import SnapshotDirectory, SnapshotId
 from node.snapshot.draft import make_plan
-from node.snapshot.fork import build_fork_block, load_forks
-from node.snapshot.plan import Plan, plan_hash
+from node.snapshot.fork import (
+    build_fork_block,
+    compute_kept,
+    load_forks,
+    named_snapshots,
+    process_fork,
+)
+from node.snapshot.plan import Plan, decode_plan, encode_plan, plan_hash
 from node.state.kv import LevelDb
-from node.units import Height, TimeMs
-from tests.helpers.chain import BTC, Chain
+from node.units import Address, Hash32, Height, Lots, OrderId, Quote, Ticks, TimeMs
+from tests.helpers.chain import BTC, USDC, Chain, Person, make_genesis
 from tests.snapshot.story import PRICE, Story, export, plan_of, tell_story
 
 
@@ -255,3 +266,146 @@ def test_followers_import_what_comes_after_the_fork(story: Story, plan: Plan) ->
         twin.blockchain.import_block(story.chain.seal(elapsed_ms=1))
 
     assert twin.head.hash == story.chain.head.hash
+
+
+def test_withdrawals_wait_for_the_gate_after_the_restart(story: Story, plan: Plan) -> None:
+    apply_plan(story.chain.blockchain, plan)
+
+    ledger = story.chain.blockchain.ledger_after(story.chain.head)
+
+    gate = ledger.params.withdrawal_gate_ms
+    assert ledger.status.withdrawals_from_ms == plan.restart_ms + gate
+    assert ledger.status.gap_end_ms == plan.restart_ms
+
+
+def test_premium_samples_are_cleared_and_the_index_stays(story: Story, plan: Plan) -> None:
+    before = story.chain.blockchain.ledger_after(story.snapshot).fundings.get(BTC)
+
+    apply_plan(story.chain.blockchain, plan)
+
+    after = story.chain.blockchain.ledger_after(story.chain.head).fundings.get(BTC)
+    assert before is not None
+    assert after is not None
+    assert after.premium_sum == 0
+    assert after.index == before.index
+
+
+def test_fork_from_a_halted_snapshot_opens_the_way_back(story: Story, tmp_path: Path) -> None:
+    ledger = story.chain.blockchain.ledger_after(story.snapshot)
+    ledger.set_status(ledger.status._replace(mode=Mode.HALTED, halt_height=Height(1)))
+    manifest = export(story.chain, story.snapshot, SnapshotDirectory(tmp_path / "snapshots"))
+    plan = plan_of(story, manifest)
+
+    process_fork(ledger, plan, plan_hash(plan))
+
+    assert ledger.status.mode == Mode.CANCEL_ONLY
+    assert ledger.status.halt_height == 0
+    modes = [event for event in ledger.events if isinstance(event, ModeChanged)]
+    assert (modes[0].market, modes[0].mode_before, modes[0].mode) == (0, Mode.HALTED, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({}, -4),
+        ({"size": Lots(-50)}, -10),
+        ({"size": Lots(4)}, 0),
+        ({"reduce_only": False}, 0),
+        ({"parent": OrderId(3)}, 0),
+        ({"expires_ms": TimeMs(1_000)}, 0),
+        ({"expires_ms": TimeMs(1_001)}, -4),
+        ({"owner": Address(bytes(20))}, 0),
+    ],
+)
+def test_what_a_fork_keeps_of_a_take_profit(
+    story: Story, change: dict[str, Any], kept: int
+) -> None:
+    ledger = story.chain.blockchain.ledger_after(story.snapshot)
+    trigger = Trigger(
+        OrderId(9), story.taker.address, Lots(-4), Ticks(PRICE), TriggerKind.TAKE_PROFIT, Ticks(0)
+    )
+
+    assert compute_kept(ledger, BTC, trigger._replace(**change), TimeMs(1_000)) == kept
+
+
+def test_a_pair_stays_or_goes_together(story: Story, tmp_path: Path) -> None:
+    ledger = story.chain.blockchain.ledger_after(story.snapshot)
+    book = ledger.book(BTC)
+    first, second = sorted(book.triggers.values())
+    book.put_trigger(first._replace(other=second.id))
+    book.put_trigger(second._replace(other=first.id, expires_ms=TimeMs(1)))
+    manifest = export(story.chain, story.snapshot, SnapshotDirectory(tmp_path / "snapshots"))
+    plan = plan_of(story, manifest)
+
+    process_fork(ledger, plan, plan_hash(plan))
+
+    assert not ledger.book(BTC).triggers
+
+
+def test_council_actions_of_the_branch_that_was_left_are_recorded_anew(
+    story: Story, plan: Plan
+) -> None:
+    entries = []
+    log = EMPTY_LOG
+    for number in (1, 2):
+        action = Halt(number, Hash32(bytes([number]) * 32), 0, 9, 9, "because")
+        entry = make_entry(
+            log,
+            action,
+            digest=Hash32(bytes(32)),
+            signers=(story.maker.address,),
+            height=Height(40),
+            time_ms=TimeMs(5),
+            fork_id=0,
+            result=0,
+        )
+        entries.append(entry)
+        log = append_entry(log, entry)
+    carrying = plan._replace(audit=tuple(entries))
+    assert decode_plan(encode_plan(carrying)) == carrying
+
+    apply_plan(story.chain.blockchain, carrying)
+
+    ledger = story.chain.blockchain.ledger_after(story.chain.head)
+    assert ledger.audit_log == log
+    assert [ledger.audit_entries.get(number) for number in (0, 1)] == entries
+    assert ledger.action_uses.get(Hash32(bytes([2]) * 32)) is not None
+
+
+def test_snapshots_that_forks_name_are_known(story: Story, plan: Plan) -> None:
+    assert named_snapshots(story.chain.blockchain) == set()
+
+    apply_plan(story.chain.blockchain, plan)
+
+    wanted = {SnapshotId(0, story.snapshot.header.number)}
+    assert named_snapshots(story.chain.blockchain) == wanted
+
+
+def test_liquidations_that_the_fork_reverses_are_told(tmp_path: Path) -> None:
+    """10,000 lots at 400,000 ticks are 40,000 USDC; 4.5 % less is 1,800, and margin was 2,200."""
+    maker, taker = Person("maker"), Person("taker")
+    genesis = make_genesis([maker, taker], margin=2_200 * USDC)
+    richer = [
+        each._replace(margin=Quote(900_000 * USDC)) if each.address == maker.address else each
+        for each in genesis.accounts
+    ]
+    chain = Chain(genesis._replace(accounts=tuple(richer)))
+    chain.open_market(PRICE)
+    chain.seal(*chain.reports(PRICE), maker.order(-10_000, PRICE))
+    snapshot = chain.seal(*chain.reports(PRICE), taker.order(10_000, PRICE, tif=1))
+    manifest = export(chain, snapshot, SnapshotDirectory(tmp_path / "snapshots"))
+    chain.seal(*chain.reports(PRICE), maker.order(10_000, PRICE - 20_000))
+    for step in (8_000, 16_000, 18_000, 18_000):
+        for _ in range(11):
+            chain.seal(*chain.reports(PRICE - step))
+
+    plan = make_plan(chain.blockchain, manifest, reason="", time_ms=TimeMs(chain.time_ms + 60_000))
+
+    rows = plan.totals["liquidations_reversed"]
+    assert [row["account"] for row in rows] == [checksum_address(taker.address)]
+    assert rows[0]["fills"] > 0
+    fork = apply_plan(chain.blockchain, plan)
+    ledger = chain.blockchain.ledger_after(fork)
+    assert get_position(ledger, taker.address, BTC).size == 10_000
+    sums = plan.totals["equity"]["totals"]
+    assert [sums[moment]["sum"] for moment in ("before", "after")] == ["0", "0"]

@@ -146,3 +146,105 @@ def test_clamping_moves_integers_into_their_range() -> None:
 
     assert list(coder.clamp([300, -300, True, address])) == [255, -128, True, address]
     assert list(coder.clamp([-5, 127, False, address])) == [0, 127, False, address]
+
+
+# --- decoding what is longer than a word ----------------------------------------------------------
+
+HALT: dict[str, Any] = {
+    "type": "tuple",
+    "components": [{"type": "uint64"}, {"type": "bytes32"}, {"type": "string"}],
+}
+FIXED: dict[str, Any] = {"type": "tuple", "components": [{"type": "int64"}, {"type": "bool"}]}
+LONG: list[dict[str, Any]] = [
+    HALT,
+    {"type": "bytes[]"},
+    FIXED,
+    {"type": "uint32"},
+    {"type": "string"},
+    {"type": "uint8[]"},
+    {"type": "tuple[]", "components": FIXED["components"]},
+    {"type": "tuple[]", "components": HALT["components"]},
+    {"type": "bytes[][]"},
+]
+LONG_CODER = Coder([parse_type(parameter) for parameter in LONG])
+LONG_NAMES = [each.name for each in LONG_CODER.types]
+LONG_VALUES = st.tuples(*map(values_of, LONG_NAMES))
+
+
+def plain(value: Any) -> Any:
+    """Return lists as tuples: which of them a sequence is means nothing."""
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
+
+
+@given(LONG_VALUES)
+def test_long_values_decode_to_what_eth_abi_encoded(values: Any) -> None:
+    data = b"\xaa\xbb\xcc\xdd" + encode(LONG_NAMES, values)
+
+    assert plain(LONG_CODER.decode(data, 4)) == plain(values)
+    assert plain(LONG_CODER.decode(data + b"more", 4)) == plain(values)
+
+
+@given(LONG_VALUES, st.data())
+def test_what_is_decoded_has_one_layout_and_eth_abi_agrees(
+    values: Any, data: st.DataObject
+) -> None:
+    canonical = encode(LONG_NAMES, values)
+    at = data.draw(st.integers(0, len(canonical) - 1))
+    changed = canonical[:at] + data.draw(st.binary(min_size=1, max_size=1)) + canonical[at + 1 :]
+
+    try:
+        decoded = LONG_CODER.decode(changed)
+    except ValueError:
+        return
+    again = LONG_CODER.encode(decoded)
+    assert changed[: len(again)] == again
+    assert plain(decode(LONG_NAMES, changed)) == plain(decoded)
+
+
+@given(LONG_VALUES, st.data())
+def test_long_values_that_are_cut_off_are_refused(values: Any, data: st.DataObject) -> None:
+    canonical = encode(LONG_NAMES, values)
+
+    with pytest.raises(ValueError):  # noqa: PT011  # each place says something else
+        LONG_CODER.decode(canonical[: data.draw(st.integers(0, len(canonical) - 1))])
+
+
+@given(st.binary(max_size=400))
+def test_junk_is_refused_or_decodes_in_its_one_layout(junk: bytes) -> None:
+    coder = coder_of("bytes[]", "string")
+
+    try:
+        decoded = coder.decode(junk)
+    except ValueError:
+        return
+    again = coder.encode(decoded)
+    assert junk[: len(again)] == again
+
+
+def test_offsets_that_share_a_tail_are_refused() -> None:
+    """A hundred offsets to one long tail would make a short calldata long work."""
+    tail = (3_200).to_bytes(32, "big") + bytes(3_200)
+    heads = (32 * 100).to_bytes(32, "big") * 100
+    bomb = (32).to_bytes(32, "big") + (100).to_bytes(32, "big") + heads + tail
+
+    with pytest.raises(ValueError, match="does not follow"):
+        coder_of("bytes[]").decode(bomb)
+
+
+@pytest.mark.parametrize("length", [2**255, 2**64, 1_000_000])
+@pytest.mark.parametrize("name", ["bytes", "string", "uint8[]", "bytes[]"])
+def test_a_length_beyond_the_data_is_refused(name: str, length: int) -> None:
+    data = (32).to_bytes(32, "big") + length.to_bytes(32, "big") + bytes(64)
+
+    with pytest.raises(ValueError, match="end"):
+        coder_of(name).decode(data)
+
+
+def test_padding_and_text_must_be_clean() -> None:
+    head = (32).to_bytes(32, "big") + (1).to_bytes(32, "big")
+
+    assert list(coder_of("string").decode(head + b"a" + bytes(31))) == ["a"]
+    with pytest.raises(ValueError, match="padded"):
+        coder_of("string").decode(head + b"a" + bytes(30) + b"\x01")
+    with pytest.raises(ValueError, match="utf-8"):
+        coder_of("string").decode(head + b"\xff" + bytes(31))

@@ -45,6 +45,17 @@ def test_each_action_has_its_class(call: tuple[Address, bytes], expected: Action
     assert classify(*call) is expected
 
 
+def test_what_the_council_signed_comes_first_and_views_of_governance_do_not() -> None:
+    functions = contract("Governance").functions
+
+    for function in functions.values():
+        expected = ActionClass.ACCOUNT if function.is_view else ActionClass.GOVERNANCE
+        assert classify(contract("Governance").address, function.selector) is expected
+        assert classify(SOMEBODY, function.selector) is ActionClass.ACCOUNT
+    names = {name for name, function in functions.items() if not function.is_view}
+    assert names == {"halt", "setMode", "cancelOrders", "acknowledgeJump", "resume"}
+
+
 def test_the_selector_counts_only_at_its_own_contract() -> None:
     _, order = calldata("Exchange", "placeOrder", 1, 5, 100, GTC, False)
     _, report = calldata("Oracle", "reportPrice", 1, 100, 1_000, 0)

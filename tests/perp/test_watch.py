@@ -1,0 +1,397 @@
+"""Nobody who must be looked at is left out, and few others are looked at (L1, G5)."""
+
+import copy
+from collections.abc import Iterable
+from contextlib import suppress
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.errors import Refusal
+from node.perp.account import SYSTEM_ADDRESS_MAX, VAULT, Account
+from node.perp.health import compute_bounds, get_sights, process_watch
+from node.perp.liquidation import process_liquidations
+from node.perp.margin import compute_market_risk, compute_risk
+from node.perp.order import TimeInForce
+from node.perp.parameters import MarginBracket
+from node.perp.status import Mode
+from node.perp.trading import process_cancel_all, process_order
+from node.perp.watch import Bound, BoundKind, Watch, compute_shares
+from node.units import Address, Lots, MarketId, Quote, RatePpm
+from tests.helpers.ledger import (
+    MARKET,
+    DictLedger,
+    deposit,
+    make_chain_params,
+    make_ledger,
+    make_market,
+    make_market_params,
+    make_trader,
+    next_block,
+    order,
+    set_funding_index,
+    set_mode,
+    set_price,
+    trader,
+)
+
+LONG, SHORT = trader(1), trader(2)
+
+
+class TrackingLedger(DictLedger):
+    """A ledger that tells which accounts a block wrote, as the chain's does."""
+
+    written: set[Address]
+
+    def begin(self) -> None:
+        """Begin a block: nothing is written yet, and the books are forks of their parents'."""
+        next_block(self)
+        self.written = set()
+        for market, book in self.books.items():
+            self.books[market] = book.fork(self.journal)
+        before = {key: self.accounts.rows.get(key) for key in self.accounts.rows}
+        self._before = (before, dict(self.positions.rows))
+
+    def changed_owners(self) -> Iterable[Address]:
+        accounts, positions = self._before
+        found = {
+            key
+            for key in self.accounts.rows.keys() | accounts.keys()
+            if self.accounts.rows.get(key) != accounts.get(key)
+        }
+        found |= {
+            key[0]
+            for key in self.positions.rows.keys() | positions.keys()
+            if self.positions.rows.get(key) != positions.get(key)
+        }
+        for book in self.books.values():
+            found |= set(book.changed_owners)
+        return found
+
+    def end(self) -> None:
+        """End a block as the chain does: what it wrote is judged in the next."""
+        self.watch.pending |= {
+            owner for owner in self.changed_owners() if owner > SYSTEM_ADDRESS_MAX
+        }
+        self.watch = self.watch.fork()
+
+
+def look_at_everybody(ledger: TrackingLedger) -> TrackingLedger:
+    """Return a copy that has forgotten whom it need not look at."""
+    ledger.journal.clear()
+    other = copy.deepcopy(ledger)
+    other.watch = Watch(
+        owner
+        for owner, account in other.accounts.rows.items()
+        if account.markets and owner > SYSTEM_ADDRESS_MAX
+    )
+    return other
+
+
+def make_tracking(**params: object) -> TrackingLedger:
+    plain = make_ledger(price=1_000, **params)
+    ledger = TrackingLedger(make_chain_params())
+    ledger.__dict__.update(
+        {key: value for key, value in plain.__dict__.items() if key != "watch"}
+    )
+    return ledger
+
+
+# --- exact ----------------------------------------------------------------------------------------
+
+BRACKETS = (
+    MarginBracket(Quote(0), RatePpm(50_000)),
+    MarginBracket(Quote(40_000), RatePpm(100_000)),
+    MarginBracket(Quote(90_000), RatePpm(300_000)),
+)
+
+
+def trade_at_random(ledger: TrackingLedger, dice: Random, markets: list[MarketId]) -> None:
+    owner, market = trader(dice.randint(1, 8)), dice.choice(markets)
+    mark = ledger.marks.rows[market].price
+    price = max(1, mark * dice.randint(960, 1_040) // 1_000)
+    kind = dice.choice([TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC])
+    request = order(
+        dice.choice([-1, 1]) * dice.randint(1, 40), price, market=market, time_in_force=kind
+    )
+    checkpoint = ledger.checkpoint()
+    try:
+        if dice.random() < 0.1:
+            process_cancel_all(ledger, owner, market)
+        elif dice.random() < 0.1:
+            deposit(ledger, owner, dice.randint(-300, 300))
+        else:
+            process_order(ledger, owner, request)
+    except Refusal:
+        ledger.revert(checkpoint)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32))
+def test_same_is_done_as_if_everybody_was_looked_at_l1_g5(seed: int) -> None:
+    dice = Random(seed)
+    ledger = make_tracking(taker_fee_ppm=500, brackets=BRACKETS)
+    second = make_market(ledger, price=500, k=3, brackets=BRACKETS, vault_size_max=100)
+    markets = [MARKET, second]
+    for number in range(1, 9):
+        make_trader(ledger, number, dice.choice([2_000, 8_000, 60_000]))
+    deposit(ledger, VAULT, dice.choice([0, 100_000]))
+    indices = {MARKET: 0, second: 0}
+    for _ in range(30):
+        ledger.begin()
+        for market in markets:
+            if dice.random() < 0.7:
+                mark = ledger.marks.rows[market].price
+                moved = mark * dice.choice([970, 995, 999, 1_001, 1_005, 1_030]) // 1_000
+                set_price(ledger, max(100, moved), market=market)
+            indices[market] += dice.choice([0, 0, 10**8, -(10**8), 3 * 10**10])
+            set_funding_index(ledger, indices[market], market=market)
+            if dice.random() < 0.05:
+                set_mode(ledger, dice.choice([Mode.OPEN, Mode.CANCEL_ONLY]), market=market)
+            if dice.random() < 0.03:
+                params = ledger.all_market_params[market]
+                changed = params._replace(maintenance_ppm=dice.choice([400_000, 600_000]))
+                ledger.all_market_params[market] = changed
+        for _ in range(2):
+            trade_at_random(ledger, dice, markets)
+        everybody = look_at_everybody(ledger)
+
+        process_liquidations(ledger)
+        process_liquidations(everybody)
+
+        assert ledger.dump() == everybody.dump()
+        for _ in range(3):
+            trade_at_random(ledger, dice, markets)
+        ledger.end()
+
+
+@given(
+    size=st.integers(-200, 200).filter(bool),
+    quotes=st.lists(st.tuples(st.integers(-30, 30).filter(bool), st.integers(900, 1_100))),
+    margin=st.integers(0, 50_000),
+    mark=st.integers(1, 2_500),
+    index=st.integers(-(10**12), 10**12),
+)
+def test_within_its_bounds_an_account_stays_above_its_margin_l1_g5(
+    size: int, quotes: list[tuple[int, int]], margin: int, mark: int, index: int
+) -> None:
+    ledger = make_ledger(price=1_000, taker_fee_ppm=500, brackets=BRACKETS)
+    make_trader(ledger, 1, 10**9)
+    make_trader(ledger, 2, 10**9)
+    process_order(ledger, SHORT, order(-size, 1_000))
+    process_order(ledger, LONG, order(size, 1_000))
+    for lots, price in quotes:
+        with suppress(Refusal):
+            process_order(ledger, LONG, order(lots, price))
+    deposit(ledger, LONG, margin - 10**9)
+    process_watch(ledger, get_sights(ledger))
+    if LONG in ledger.watch.unsafe:
+        assert not is_fine(ledger)
+        return
+    part = compute_market_risk(ledger, LONG, MARKET)
+    slack = compute_slack(ledger)
+    bounds = compute_bounds(ledger, LONG, MARKET, part, slack, get_sights(ledger)[MARKET])
+    set_price(ledger, mark)
+    set_funding_index(ledger, index)
+    sight = get_sights(ledger)[MARKET]
+    held = {
+        BoundKind.WORTH_FROM: lambda value: sight.worth >= value,
+        BoundKind.WORTH_TO: lambda value: sight.worth <= value,
+        BoundKind.MARK_FROM: lambda value: sight.mark >= value,
+        BoundKind.MARK_TO: lambda value: sight.mark <= value,
+    }
+
+    crossed = [bound for bound in bounds if not held[bound.kind](bound.value)]
+
+    assert crossed or is_fine(ledger)
+    found = ledger.watch.take_candidates(get_sights(ledger), ())
+    assert (LONG in found) == bool(crossed)
+
+
+def compute_slack(ledger: DictLedger) -> Quote:
+    risk = compute_risk(ledger, LONG)
+    asked = risk.initial if ledger.book(MARKET).exposure_of(LONG).value else risk.maintenance
+    return Quote(risk.equity - asked)
+
+
+def is_fine(ledger: DictLedger) -> bool:
+    return compute_slack(ledger) >= 0
+
+
+# --- few ------------------------------------------------------------------------------------------
+
+
+def many_ledger() -> DictLedger:
+    """Return a ledger of accounts with 10 lots at 1,000 and margins of 1,500, 1,600 …, judged."""
+    ledger = make_ledger(price=1_000)
+    make_trader(ledger, 2, 10**9)
+    for number in range(10, 20):
+        make_trader(ledger, number, 500 + 100 * number)
+        process_order(ledger, SHORT, order(-10, 1_000))
+        process_order(ledger, trader(number), order(10, 1_000))
+    process_watch(ledger, get_sights(ledger))
+    return ledger
+
+
+def test_quiet_block_looks_at_nobody_l1() -> None:
+    ledger = many_ledger()
+
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+
+
+def test_small_move_looks_at_those_with_little_to_lose_l1() -> None:
+    # The first has equity 1,500 and MM 500: half of its slack of 1,000 is 50 ticks of ten lots.
+    ledger = many_ledger()
+
+    set_price(ledger, 950)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+    set_price(ledger, 949)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
+    set_price(ledger, 944)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10), trader(11)}
+
+
+def test_funding_counts_like_a_move_of_the_mark_l1_f4() -> None:
+    # 50 atoms a lot, as above.
+    ledger = many_ledger()
+
+    set_funding_index(ledger, 50 * 10**9)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+    set_funding_index(ledger, 50 * 10**9 + 1)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
+
+
+def test_changed_parameters_ask_for_everybody_there_g1() -> None:
+    ledger = many_ledger()
+    ledger.all_market_params[MARKET] = make_market_params(maintenance_ppm=600_000)
+
+    found = ledger.watch.take_candidates(get_sights(ledger), ())
+
+    assert found == {SHORT, *(trader(number) for number in range(10, 20))}
+
+
+def test_equal_parameters_are_no_change() -> None:
+    ledger = many_ledger()
+    ledger.all_market_params[MARKET] = make_market_params()
+
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+
+
+def test_unsafe_are_asked_for_until_they_are_safe_l1() -> None:
+    ledger = many_ledger()
+    set_price(ledger, 900)
+    process_watch(ledger, get_sights(ledger))
+    assert ledger.watch.unsafe == set()
+    set_price(ledger, 894)
+    process_watch(ledger, get_sights(ledger))
+    # 1,500 - 1,060 = 440 < 447; the next has 540.
+    assert ledger.watch.unsafe == {trader(10)}
+    assert trader(10) in ledger.watch.take_candidates(get_sights(ledger), ())
+
+    deposit(ledger, trader(10), 1_000)
+    process_watch(ledger, get_sights(ledger))
+
+    assert ledger.watch.unsafe == set()
+
+
+def test_forks_do_not_see_each_other() -> None:
+    ledger = many_ledger()
+    parent = ledger.watch
+    first, second = parent.fork(), parent.fork()
+    first.set_unsafe(trader(10))
+    second.set_bounds(trader(11), [])
+    set_price(ledger, 1)
+    sights = get_sights(ledger)
+
+    everybody = {trader(number) for number in range(10, 20)}
+    assert parent.take_candidates(sights, ()) == everybody
+    assert first.take_candidates(sights, ()) == everybody
+    assert second.take_candidates(sights, ()) == everybody - {trader(11)}
+    assert (parent.unsafe, first.unsafe, second.unsafe) == (set(), {trader(10)}, set())
+
+
+def test_pending_are_asked_for_once() -> None:
+    ledger = make_ledger()
+    watch = Watch([LONG])
+
+    assert watch.take_candidates(get_sights(ledger), [SHORT]) == {LONG, SHORT}
+    assert watch.take_candidates(get_sights(ledger), ()) == set()
+
+
+@pytest.mark.parametrize(
+    ("slack", "weights", "shares"),
+    [(10, [1, 2], [3, 6]), (10, [], []), (10, [0], [0]), (0, [5, 5], [0, 0])],
+)
+def test_slack_is_shared_by_weight_floored(
+    slack: int, weights: list[int], shares: list[int]
+) -> None:
+    assert list(compute_shares(Quote(slack), weights)) == shares
+
+
+def test_account_without_a_market_has_no_bounds() -> None:
+    ledger = make_ledger()
+    ledger.watch.pending.add(LONG)
+    ledger.accounts.set(LONG, Account(Quote(5), ()))
+
+    process_watch(ledger, get_sights(ledger))
+
+    assert ledger.watch.unsafe == set()
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+
+
+def test_bounds_of_a_buyer_end_where_its_buys_would_lose_g2() -> None:
+    # 100 lots bid at 950 with equity 15,000: IM is 10,000, slack 5,000. Below 950 each tick costs
+    # 100 atoms: a quarter of the slack is 12 ticks. Upward a tick costs 10: a quarter less the two
+    # atoms of the ceilings, 1,248, is 124.
+    ledger = make_ledger(price=1_000)
+    make_trader(ledger, 1, 15_000)
+    process_order(ledger, LONG, order(100, 950))
+    part = compute_market_risk(ledger, LONG, MARKET)
+
+    bounds = compute_bounds(ledger, LONG, MARKET, part, Quote(5_000), get_sights(ledger)[MARKET])
+
+    assert bounds == [
+        Bound(MARKET, BoundKind.MARK_TO, 1_124),
+        Bound(MARKET, BoundKind.MARK_FROM, 938),
+    ]
+
+
+def test_bounds_of_a_seller_and_of_brackets_g1_g2() -> None:
+    # Short 10 with 5 lots offered at 1,002; the worth may rise by half of 1,000 atoms / 10 lots.
+    # A rise costs 5 atoms a tick beyond 1,002: 250 / 5 = 50. The slope of 15 lots · 10 %: 248 / 1.5
+    # = 165. At 1,134 ticks 15 lots reach the bracket of 17,000.
+    brackets = (BRACKETS[0]._replace(initial_margin_ppm=RatePpm(100_000)),)
+    brackets += (MarginBracket(Quote(17_000), RatePpm(200_000)),)
+    for first, highest in ((brackets, 1_052), (brackets[:1], 1_052)):
+        ledger = make_ledger(price=1_000, brackets=first)
+        make_trader(ledger, 1, 10**6)
+        make_trader(ledger, 2, 10**6)
+        process_order(ledger, SHORT, order(10, 1_000))
+        process_order(ledger, LONG, order(-10, 1_000))
+        process_order(ledger, LONG, order(-5, 1_002))
+        part = compute_market_risk(ledger, LONG, MARKET)
+        sight = get_sights(ledger)[MARKET]
+
+        bounds = compute_bounds(ledger, LONG, MARKET, part, Quote(1_000), sight)
+
+        assert bounds == [
+            Bound(MARKET, BoundKind.WORTH_TO, 1_050 * 10**9),
+            Bound(MARKET, BoundKind.MARK_TO, highest),
+        ]
+
+
+def test_bound_stops_before_the_next_bracket_g1() -> None:
+    # 40 lots are 40,000 at 1,000: at 999 they are not; the bracket from 40,000 on asks for double.
+    ledger = make_ledger(price=999, brackets=BRACKETS)
+    make_trader(ledger, 1, 10**6)
+    make_trader(ledger, 2, 10**6)
+    process_order(ledger, SHORT, order(-40, 999))
+    process_order(ledger, LONG, order(40, 999))
+    part = compute_market_risk(ledger, LONG, MARKET)
+
+    bounds = compute_bounds(ledger, LONG, MARKET, part, Quote(10**6), get_sights(ledger)[MARKET])
+
+    assert bounds[-1] == Bound(MARKET, BoundKind.MARK_TO, 999)
+    assert Lots(40) == ledger.positions.rows[LONG, MARKET].size

@@ -1,0 +1,217 @@
+"""gov_ methods: what a signer reads and hands in, without an account of their own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+from node.chain.genesis import Genesis
+from node.crypto import keccak256
+from node.errors import HeaderMismatch
+from node.rpc import governance
+from node.rpc.errors import to_rpc_error
+from tests.helpers.council import COUNCIL, LATE, MEMBERS, OUTSIDER
+from tests.rpc import chain as rpc_chain
+from tests.rpc.chain import MARKET, Chain, RpcFailure
+
+
+@pytest.fixture
+def governed(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Chain]:
+    """Return a chain that our council governs."""
+    parse = rpc_chain.parse_genesis
+
+    def parse_governed(data: bytes, *, name: str) -> Genesis:
+        return parse(data, name=name)._replace(council=COUNCIL)
+
+    monkeypatch.setattr(rpc_chain, "parse_genesis", parse_governed)
+    chain = Chain(tmp_path_factory.mktemp("governed"))
+    chain.seal()
+    yield chain
+    chain.core.close()
+
+
+def typed_data(chain: Chain, kind: str, **fields: Any) -> Any:
+    terms: dict[str, Any] = {"expiresAt": LATE, "reason": "a test"}
+    if kind not in ("Resume", "Fork"):
+        terms["expiresAtHeight"] = LATE
+    return chain.ask("gov_getTypedData", kind, terms | fields)["typedData"]
+
+
+def sign(document: Any, members: Any = MEMBERS[:3]) -> list[str]:
+    """Return each member's signature, by eth-account."""
+    message = encode_typed_data(full_message=document)
+    return [
+        "0x" + bytes(Account.sign_message(message, member.key).signature).hex()
+        for member in members
+    ]
+
+
+def test_the_council_is_told_with_its_domain_and_threshold(governed: Chain) -> None:
+    council = governed.ask("gov_getCouncil")
+
+    assert council["members"] == ["0x" + member.hex() for member in COUNCIL.members]
+    assert council["threshold"] == 3
+    assert council["domain"]["salt"] == governed.ask("perp_status")["genesisHash"]
+    assert (council["forkId"], council["haltHeight"], council["hold"]) == (0, None, None)
+    assert council["mode"] == "CANCEL_ONLY"
+
+
+def test_typed_data_is_what_a_wallet_signs(governed: Chain) -> None:
+    answer = governed.ask(
+        "gov_getTypedData",
+        "Halt",
+        {"height": 9, "expiresAt": LATE, "expiresAtHeight": LATE, "reason": "why"},
+    )
+
+    signable = encode_typed_data(full_message=answer["typedData"])
+    digest = keccak256(b"\x19\x01" + signable.header + signable.body)
+    assert answer["digest"] == "0x" + digest.hex()
+    other = typed_data(governed, "Halt", height=9)
+    assert other["message"]["nonce"] != answer["typedData"]["message"]["nonce"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("Pause", {}, "want one of Halt"),
+        ("Halt", [], "want an object"),
+        ("Halt", {"height": 1}, "message"),
+        ("Halt", {"height": -1}, "height"),
+        ("Resume", {"height": 1}, "message"),
+    ],
+)
+def test_typed_data_of_nothing_is_refused(
+    governed: Chain, kind: str, fields: Any, words: str
+) -> None:
+    if isinstance(fields, dict) and fields != {"height": 1}:
+        fields |= {"expiresAt": 1, "expiresAtHeight": 1, "reason": ""}
+    with pytest.raises(RpcFailure) as caught:
+        governed.ask("gov_getTypedData", kind, fields)
+
+    assert caught.value.code == -32602
+    assert words in caught.value.message
+
+
+def test_a_halt_is_submitted_sealed_and_recorded(governed: Chain) -> None:
+    document = typed_data(governed, "Halt", height=0)
+
+    answer = governed.ask("gov_submitAction", document, sign(document))
+
+    assert (answer["kind"], answer["outcome"]) == ("Halt", "queued")
+    governed.seal()
+    assert governed.ask("perp_status")["mode"] == "HALTED"
+    height = governed.seal()
+    assert governed.seal() == height, "blocks are made only for governance"
+    log = governed.ask("gov_getAuditLog")
+    (entry,) = log["entries"]
+    assert (log["length"], log["head"]) == (1, entry["hash"])
+    assert entry["digest"] == answer["digest"]
+    assert (entry["kind"], entry["result"]) == ("Halt", str(height))
+    assert entry["action"] == document["message"]
+    assert entry["signers"] == sorted("0x" + member.address.hex() for member in MEMBERS[:3])
+
+
+def test_the_audit_log_can_be_recomputed_from_what_is_served(governed: Chain) -> None:
+    for index in range(3):
+        document = typed_data(governed, "SetMode", market=MARKET, mode=index)
+        governed.ask("gov_submitAction", document, sign(document))
+        governed.seal()
+
+    log = governed.ask("gov_getAuditLog")
+
+    previous = "0x" + "00" * 32
+    for entry in log["entries"]:
+        assert entry["previous"] == previous
+        previous = "0x" + keccak256(bytes.fromhex(entry["record"][2:])).hex()
+        assert entry["hash"] == previous
+    assert log["head"] == previous
+    assert [each["number"] for each in governed.ask("gov_getAuditLog", 1, 1)["entries"]] == [1]
+    assert governed.ask("gov_getAuditLog", 7)["entries"] == []
+
+
+def test_refusals_are_named_and_carry_the_abi_error(governed: Chain) -> None:
+    document = typed_data(governed, "Halt", height=0)
+    good = sign(document)
+
+    for signatures, name in (
+        (good[:2], "NotEnoughSignatures"),
+        ([*good, good[0]], "DuplicateSignature"),
+        ([*good, *sign(document, [OUTSIDER])], "UnknownSigner"),
+        ([*good[:2], "0x00"], "MalformedSignature"),
+    ):
+        with pytest.raises(RpcFailure) as caught:
+            governed.ask("gov_submitAction", document, signatures)
+        assert caught.value.code == -32000
+        assert name in caught.value.message
+        assert caught.value.data is not None
+        assert len(caught.value.data) >= 10
+    governed.seal()
+    assert governed.ask("gov_getAuditLog")["length"] == 0
+
+
+def test_an_action_for_another_chain_is_named(governed: Chain) -> None:
+    document = typed_data(governed, "Halt", height=0)
+    document["domain"]["salt"] = "0x" + "11" * 32
+
+    with pytest.raises(RpcFailure, match=r"domain\.salt"):
+        governed.ask("gov_submitAction", document, sign(document))
+
+
+def test_a_fork_is_no_action_alone(governed: Chain) -> None:
+    document = typed_data(governed, "Fork", planHash="0x" + "22" * 32)
+
+    with pytest.raises(RpcFailure, match="with its plan"):
+        governed.ask("gov_submitAction", document, sign(document))
+
+
+def test_where_no_block_can_be_built_a_halt_is_a_hold(governed: Chain) -> None:
+    governed.sequencer.failure = HeaderMismatch(9, "state_root", 0, 1)
+    document = typed_data(governed, "Halt", height=0)
+
+    answer = governed.ask("gov_submitAction", document, sign(document))
+
+    assert answer["outcome"] == "held"
+    assert governed.ask("gov_getCouncil")["hold"]["digest"] == answer["digest"]
+    status = governed.ask("perp_status")
+    assert status["phase"] == "stopped"
+    assert "held by the council" in status["reason"]
+    other = typed_data(governed, "CancelOrders", filter=0, market=0, account="0x" + "00" * 20)
+    with pytest.raises(RpcFailure, match="no block can be built"):
+        governed.ask("gov_submitAction", other, sign(other))
+    resume = typed_data(governed, "Resume")
+    assert governed.ask("gov_submitAction", resume, sign(resume))["outcome"] == "lifted"
+    assert governed.ask("gov_getCouncil")["hold"] is None
+
+
+def test_governing_is_refused_to_foreign_origins_and_reading_is_not(governed: Chain) -> None:
+    foreign = governed.context(refusal="not allowed from this origin")
+
+    assert governed.ask("gov_getCouncil", context=foreign)["threshold"] == 3
+    with pytest.raises(RpcFailure, match="not allowed from this origin"):
+        governed.ask("gov_submitAction", {}, [], context=foreign)
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (governance.parse_signatures, "0x"),
+        (governance.parse_signatures, ["0x"] * 101),
+        (governance.parse_signatures, [5]),
+        (governance.parse_number, -1),
+        (governance.parse_number, True),
+        (governance.parse_count, 0),
+        (governance.parse_count, 1_001),
+        (governance.parse_kind, []),
+    ],
+)
+def test_arguments_of_another_form_are_refused(read: Any, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"want|cannot"):
+        read(value)
+
+
+def test_unknown_errors_stay_bugs() -> None:
+    assert to_rpc_error(KeyError("x")) is None
