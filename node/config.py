@@ -47,6 +47,10 @@ class NodeConfig(NamedTuple):
     """wss://HOST:PORT of the sequencer's link, for all others."""
     peer_port: int | None = None
     """Where a sequencer listens for its peers; None: the port after `port`."""
+    snapshot_interval: int = 100
+    """Blocks between snapshots; all validators of a chain should agree on it."""
+    confirm_forks: bool = False
+    """Whether a fork plan from a peer waits until it is handed in here."""
     faults: bool = False
     """Whether debug_injectFault exists (DESIGN section 9); a sequencer's alone."""
 

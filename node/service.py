@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from node.chain.block import Block
 from node.chain.blockchain import Blockchain
 from node.chain.genesis import Genesis, read_genesis, render_genesis
 from node.chain.store import BlockStore
@@ -28,12 +29,21 @@ from node.consensus.hold import Hold
 from node.consensus.mempool import Mempool
 from node.consensus.node_key import NodeKey, read_node_key
 from node.consensus.peers import ChainView, PeerClient, PeerServer, validate_peer_url
+from node.consensus.recovery import Recovery
 from node.consensus.sequencer import Sequencer
+from node.consensus.snapshots import Snapshots
 from node.consensus.validator import ValidatorNode
+from node.crypto import ed25519_sign
 from node.errors import GenesisError, OperatorError
 from node.governance.validators import ValidatorSet, find_validator
 from node.rpc.port import listen
 from node.rpc.server import serve
+from node.snapshot.apply import BumpSignState, resume_fork
+from node.snapshot.directory import SnapshotDirectory
+from node.snapshot.fork import named_snapshots
+from node.snapshot.offline import open_directory
+from node.snapshot.restore import finish_restore, require_no_restore
+from node.snapshot.snapshotter import Signer, Snapshotter
 from node.state.kv import LevelDb
 
 DATABASE_DIRECTORY = "db"
@@ -51,13 +61,19 @@ log = structlog.get_logger()
 
 
 def open_blockchain(genesis_path: Path, data_dir: Path) -> tuple[Blockchain, LevelDb]:
-    """Open or create the chain of a data directory; raises OperatorError kinds."""
+    """Open or create the chain of a data directory; raises OperatorError kinds.
+
+    What a crash left of a restore or of a fork is finished first.
+    """
     genesis = read_genesis(genesis_path)
     data_dir.mkdir(parents=True, exist_ok=True)
+    finish_restore(data_dir)
+    require_no_restore(data_dir)
     database = LevelDb(data_dir / DATABASE_DIRECTORY)
     try:
         store = BlockStore(database, data_dir / HEAD_FILE)
         blockchain = Blockchain(genesis, database, store)
+        resume_fork(blockchain)
         _keep_genesis(genesis, data_dir / GENESIS_FILE)
     except BaseException:
         database.close()
@@ -101,7 +117,9 @@ def _configure_log() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -133,6 +151,15 @@ def _run_sequencer(
     config: NodeConfig, key: NodeKey | None, blockchain: Blockchain, database: LevelDb
 ) -> None:
     mempool = Mempool(blockchain)
+    hold = Hold(config.data_dir / HOLD_FILE)
+    directory = open_directory(config.data_dir)
+    recovery = Recovery(blockchain, hold, clock_ms=wall_time_ms, directory=directory)
+    # Where nobody attests, the sequencer makes the snapshots itself.
+    has_validators = bool(blockchain.next_validators().members)
+    snapshotter = None
+    if not has_validators:
+        snapshotter = _make_snapshotter(config, blockchain, directory, None)
+    snapshots = Snapshots(blockchain, directory, snapshotter)
     sequencer = Sequencer(
         blockchain,
         mempool,
@@ -140,14 +167,18 @@ def _run_sequencer(
         instant=config.instant,
         clock_ms=wall_time_ms,
         seed=None if key is None else key.seed,
-        hold=Hold(config.data_dir / HOLD_FILE),
+        hold=hold,
+        recovery=recovery,
+        snapshots=snapshots,
     )
     faults = Faults(blockchain, database) if config.faults else None
     core = Core(blockchain, mempool, sequencer, faults=faults)
+    snapshots.start()
     try:
         _run(_sequence(config, key, blockchain, core, sequencer))
     finally:
         sequencer.stop()
+        snapshots.stop()
         core.close()
 
 
@@ -187,12 +218,69 @@ def _run_follower(config: NodeConfig, key: NodeKey | None, blockchain: Blockchai
         seed = key.seed
         guard = SignGuard(config.data_dir / GUARD_FILE, seed, blockchain.genesis_hash)
     hold = Hold(config.data_dir / HOLD_FILE)
-    node = ValidatorNode(blockchain, clock_ms=wall_time_ms, seed=seed, guard=guard, hold=hold)
+    directory = open_directory(config.data_dir)
+    bump = _make_bump(blockchain, guard)
+    resume_fork(blockchain, bump)
+    recovery = Recovery(
+        blockchain,
+        hold,
+        clock_ms=wall_time_ms,
+        directory=directory,
+        seed=seed,
+        bump=bump,
+        asks_operator=config.confirm_forks,
+    )
+    signer = None if key is None else _make_signer(blockchain, key)
+    snapshotter = None
+    if key is not None:
+        snapshotter = _make_snapshotter(config, blockchain, directory, signer)
+    snapshots = Snapshots(blockchain, directory, snapshotter)
+    node = ValidatorNode(
+        blockchain,
+        clock_ms=wall_time_ms,
+        seed=seed,
+        guard=guard,
+        hold=hold,
+        recovery=recovery,
+        snapshots=snapshots,
+    )
     core = Core(blockchain, Mempool(blockchain), node)
+    snapshots.start()
     try:
         _run(_follow(config, key, blockchain, core, node))
     finally:
+        snapshots.stop()
         core.close()
+
+
+def _make_bump(blockchain: Blockchain, guard: SignGuard | None) -> BumpSignState:
+    """Return what moves the sign guard to a fork's branch."""
+
+    def bump(block: Block) -> None:
+        if guard is not None:
+            guard.move_to(blockchain.identity_of(block), block.header.number, block.hash)
+
+    return bump
+
+
+def _make_signer(blockchain: Blockchain, key: NodeKey) -> Signer | None:
+    index = find_validator(blockchain.next_validators(), key.public_key)
+    return None if index is None else Signer(index, lambda message: ed25519_sign(key.seed, message))
+
+
+def _make_snapshotter(
+    config: NodeConfig,
+    blockchain: Blockchain,
+    directory: SnapshotDirectory,
+    signer: Signer | None,
+) -> Snapshotter:
+    return Snapshotter(
+        blockchain,
+        directory,
+        signer,
+        interval=config.snapshot_interval,
+        named=lambda: named_snapshots(blockchain),
+    )
 
 
 def _check_set(config: NodeConfig, key: NodeKey | None, blockchain: Blockchain) -> None:

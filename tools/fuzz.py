@@ -106,7 +106,7 @@ def main() -> int:
     tally = Tally()
     status = 0
     try:
-        with Live(console=console, refresh_per_second=4, get_renderable=lambda: tally.line(seed)):
+        with Live(console=console, transient=True, get_renderable=lambda: tally.line(seed)):
             for chain in chains:
                 play(seed, chain, tally, steps_max=options.steps, closely=closely)
                 if options.steps is not None and tally.steps >= options.steps:
@@ -118,6 +118,7 @@ def main() -> int:
             f"seed {seed}, chain {found.chain}, block {found.block}, step {tally.steps}: {found}",
             style="bold red",
             markup=False,
+            soft_wrap=True,
         )
         console.print(f"again: make fuzz ARGS='--seed {seed} --chain {found.chain}'", markup=False)
         if not isinstance(found.error, AssertionError):

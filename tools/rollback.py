@@ -18,48 +18,51 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from node.config import wall_time_ms
-from node.crypto import checksum_address, sign
-from node.devnet.client import Client, connect
-from node.devnet.keyfile import read_key_file
-from node.errors import InvalidSignature, MalformedAction, OperatorError, PerpnodeError
+from node.devnet.client import Client
+from node.errors import OperatorError, PerpnodeError
 from node.governance.action import (
     AcknowledgeJump,
     Action,
     CancelOrders,
-    Domain,
     Halt,
     Resume,
     SetMode,
     compute_digest,
-    recover_signer,
 )
-from node.governance.typed_data import (
-    parse_message,
-    parse_typed_data,
-    render_message,
-    render_typed_data,
-)
+from node.governance.typed_data import parse_message, render_message, render_typed_data
 from node.perp.order import CancelFilter
 from node.perp.status import Mode
-from node.units import Address, Hash32
+
+if __name__ == "__main__":  # run as a file: its siblings are found from the root
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tools.action_file import (
+    ActionFile,
+    find_signer,
+    load_action,
+    make_signature,
+    parse_signature,
+    print_fields,
+    print_next,
+    require_current,
+    save_action,
+    show_action,
+)
+from tools.council import Council, find_entry, get_council, run_with
 
 DEFAULT_RPC = "http://127.0.0.1:8545"
-CONNECT_S = 2.0
 EXPIRES_IN_S = 3_600
 EXPIRES_IN_BLOCKS = 36_000
 """An hour of the fastest blocks."""
 POLL_S = 0.5
-FILE_SIZE_MAX = 1_000_000
 NOBODY = "0x" + "00" * 20
-T = TypeVar("T")
 
 app = typer.Typer(
     name="rollback",
@@ -78,32 +81,6 @@ File = Annotated[Path, typer.Argument(help="An action's file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class Council(NamedTuple):
-    """What a node says of its council, and of where its chain is."""
-
-    domain: Domain
-    members: tuple[str, ...]
-    threshold: int
-    fork_id: int
-    mode: str
-    halt_height: int
-    """0: no halt is due."""
-    hold: str
-    """Empty: the node is not held."""
-    height: int
-    time_ms: int
-
-
-class ActionFile(NamedTuple):
-    """An action and the signatures given so far."""
-
-    path: Path
-    action: Action
-    digest: Hash32
-    signatures: dict[str, bytes]
-    """By the signer's address."""
-
-
 # --- commands: where the chain is -----------------------------------------------------------------
 
 
@@ -114,13 +91,13 @@ def status(rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
     async def ask(client: Client) -> tuple[dict[str, Any], Council]:
         return await client.request("perp_status"), await get_council(client)
 
-    state, council = _run(rpc, ask)
+    state, council = run_with(rpc, ask)
     step = _next_step(state, council)
     if as_json:
         answer = {"status": state, "threshold": council.threshold, "members": council.members}
         typer.echo(json.dumps(answer | {"next": step}, indent=2))
         return
-    _print_fields(
+    print_fields(
         {
             "phase": state["phase"] + (f": {state['reason']}" if state["reason"] else ""),
             "mode": council.mode,
@@ -132,7 +109,7 @@ def status(rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
             "council": f"{council.threshold} of {len(council.members)}",
         }
     )
-    _print_next(step)
+    print_next(step)
 
 
 def _next_step(state: dict[str, Any], council: Council) -> str:
@@ -266,7 +243,7 @@ def _write_action(
         raise OperatorError("--reason is empty: say why, every signer reads it")
     if expires_in <= 0:
         raise OperatorError(f"--expires-in {expires_in}: must be more than 0 seconds")
-    council = _run(rpc, get_council)
+    council = run_with(rpc, get_council)
     if check is not None:
         check(council)
     message = {
@@ -281,9 +258,9 @@ def _write_action(
         message["expiresAtHeight"] = latest + EXPIRES_IN_BLOCKS
     action = parse_message(action_class, message)
     made = ActionFile(file, action, compute_digest(action, council.domain), {})
-    _save(made, council)
-    _show(made, council)
-    _print_next(f"each of {council.threshold} members: sign {file} --key KEYFILE")
+    save_action(made, council)
+    show_action(made, council)
+    print_next(f"each of {council.threshold} members: sign {file} --key KEYFILE")
 
 
 # --- commands: signing and submitting -------------------------------------------------------------
@@ -292,8 +269,8 @@ def _write_action(
 @app.command()
 def show(file: File, rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
     """Show an action in plain words and numbers, and who signed it."""
-    council = _run(rpc, get_council)
-    loaded = _load(file, council)
+    council = run_with(rpc, get_council)
+    loaded = load_action(file, council)
     if as_json:
         answer = {
             "kind": type(loaded.action).__name__,
@@ -304,34 +281,41 @@ def show(file: File, rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
         }
         typer.echo(json.dumps(answer, indent=2))
         return
-    _show(loaded, council)
-    missing = council.threshold - len(loaded.signatures)
-    _print_next(f"{missing} more: sign {file} --key KEYFILE" if missing > 0 else f"submit {file}")
+    show_action(loaded, council)
+    print_next(_step_after(loaded, council))
 
 
 @app.command("sign")
 def sign_file(
     file: File,
-    key: Annotated[Path, typer.Option("--key", help="A member's key file.")],
+    key: Annotated[Path | None, typer.Option("--key", help="A member's key file.")] = None,
+    given: Annotated[
+        str, typer.Option("--signature", help="What a member's wallet made of the typed data.")
+    ] = "",
     rpc: Rpc = DEFAULT_RPC,
 ) -> None:
-    """Show an action, sign it with a member's key, and add the signature to its file."""
-    council = _run(rpc, get_council)
-    loaded = _load(file, council)
-    _require_current(loaded, council)
-    keypair = read_key_file(key)
-    address = checksum_address(keypair.address)
+    """Show an action, sign it with a member's key or wallet, and add the signature to its file."""
+    if (key is None) == (not given):
+        raise OperatorError("name --key KEYFILE or --signature 0x..., one of them")
+    council = run_with(rpc, get_council)
+    loaded = load_action(file, council)
+    require_current(loaded, council)
+    signature = parse_signature(given) if key is None else make_signature(loaded, key)
+    address = find_signer(loaded, signature)
     if address not in council.members:
-        raise OperatorError(f"{key}: {address} is not in the council: sign with a member's key")
+        raise OperatorError(f"{address} is not in the council: a member must sign")
     if address in loaded.signatures:
         raise OperatorError(f"{file}: {address} has signed it already: another member is needed")
-    r, s, y_parity = sign(loaded.digest, keypair.private_key)
-    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + y_parity])
     signed = loaded._replace(signatures={**loaded.signatures, address: signature})
-    _save(signed, council)
-    _show(signed, council)
-    missing = council.threshold - len(signed.signatures)
-    _print_next(f"{missing} more: sign {file} --key KEYFILE" if missing > 0 else f"submit {file}")
+    save_action(signed, council)
+    show_action(signed, council)
+    print_next(_step_after(signed, council))
+
+
+def _step_after(loaded: ActionFile, council: Council) -> str:
+    missing = council.threshold - len(loaded.signatures)
+    more = f"{missing} more: sign {loaded.path} --key KEYFILE"
+    return more if missing > 0 else f"submit {loaded.path}"
 
 
 @app.command()
@@ -341,8 +325,8 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Hand an action in, with the signatures of all its copies."""
-    council = _run(rpc, get_council)
-    first, *others = [_load(file, council) for file in files]
+    council = run_with(rpc, get_council)
+    first, *others = [load_action(file, council) for file in files]
     signatures = dict(first.signatures)
     for other in others:
         if other.digest != first.digest:
@@ -350,7 +334,7 @@ def submit(
                 f"{other.path} is another action than {first.path}: submit it alone"
             )
         signatures |= other.signatures
-    _require_current(first, council)
+    require_current(first, council)
     if len(signatures) < council.threshold:
         raise OperatorError(
             f"{first.path} has {len(signatures)} of {council.threshold} signatures: "
@@ -360,17 +344,17 @@ def submit(
     given = ["0x" + signature.hex() for signature in signatures.values()]
 
     async def hand_in(client: Client) -> dict[str, Any]:
-        if await _find_entry(client, first.digest) is not None:
+        if await find_entry(client, first.digest) is not None:
             raise OperatorError(f"{first.path} was carried out already: watch {first.path}")
         answer: dict[str, Any] = await client.request("gov_submitAction", document, given)
         return answer
 
-    answer = _run(rpc, hand_in)
+    answer = run_with(rpc, hand_in)
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return
     typer.echo(f"{answer['kind']} 0x{first.digest.hex()}: {_OUTCOMES[answer['outcome']]}")
-    _print_next(f"watch {first.path}")
+    print_next(f"watch {first.path}")
 
 
 _OUTCOMES = {
@@ -387,7 +371,7 @@ def watch(
     rpc: Rpc = DEFAULT_RPC,
 ) -> None:
     """Wait until an action is carried out, and for a halt until the chain stands."""
-    loaded = _load(file, _run(rpc, get_council))
+    loaded = load_action(file, run_with(rpc, get_council))
 
     async def look(client: Client) -> str:
         looks = max(1, int(timeout / POLL_S))
@@ -405,15 +389,15 @@ def watch(
                 await asyncio.sleep(POLL_S)
         raise OperatorError(f"{file} was not carried out within {timeout} s: is it submitted?")
 
-    typer.echo(_run(rpc, look))
-    _print_next("status")
+    typer.echo(run_with(rpc, look))
+    print_next("status")
 
 
 async def _find_end(client: Client, loaded: ActionFile, council: Council) -> str:
     """Return how an action ended, empty while it has not."""
     if isinstance(loaded.action, Halt) and loaded.digest.hex() in council.hold:
         return "the node is held by this halt"
-    entry = await _find_entry(client, loaded.digest)
+    entry = await find_entry(client, loaded.digest)
     if entry is None:
         return ""
     if isinstance(loaded.action, Halt) and council.mode != Mode.HALTED.name and council.halt_height:
@@ -422,166 +406,6 @@ async def _find_end(client: Client, loaded: ActionFile, council: Council) -> str
         f"{entry['kind']} was carried out in block {entry['blockNumber']}, result "
         f"{entry['result']}, audit entry {entry['number']}"
     )
-
-
-async def _find_entry(client: Client, digest: Hash32) -> dict[str, Any] | None:
-    first, page = 0, 1_000
-    while True:
-        log = await client.request("gov_getAuditLog", first, page)
-        for entry in log["entries"]:
-            if entry["digest"] == "0x" + digest.hex():
-                found: dict[str, Any] = entry
-                return found
-        first += page
-        if first >= log["length"]:
-            return None
-
-
-# --- an action's file -----------------------------------------------------------------------------
-
-
-def _load(path: Path, council: Council) -> ActionFile:
-    """Read an action's file and check it against the chain and its council."""
-    try:
-        data = path.read_bytes()[: FILE_SIZE_MAX + 1]
-        document = json.loads(data)
-    except OSError as error:
-        raise OperatorError(f"{path}: can't be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise OperatorError(f"{path}: is no JSON: it is no action's file") from None
-    if not isinstance(document, dict) or sorted(document) != ["signatures", "typedData"]:
-        raise OperatorError(f"{path}: must have typedData and signatures alone")
-    try:
-        action = parse_typed_data(document["typedData"], council.domain)
-    except MalformedAction as error:
-        raise OperatorError(f"{path}: is not for this chain, or damaged: {error}") from None
-    digest = compute_digest(action, council.domain)
-    return ActionFile(path, action, digest, _read_signatures(path, document, digest, council))
-
-
-def _read_signatures(
-    path: Path, document: dict[str, Any], digest: Hash32, council: Council
-) -> dict[str, bytes]:
-    if not isinstance(document["signatures"], dict):
-        raise OperatorError(f"{path}: signatures must be an object by address")
-    signatures = {}
-    for address, text in document["signatures"].items():
-        try:
-            signature = bytes.fromhex(str(text).removeprefix("0x"))
-            signer = checksum_address(recover_signer(digest, signature))
-        except (ValueError, InvalidSignature):
-            raise OperatorError(f"{path}: the signature of {address} is malformed") from None
-        if signer != address:
-            raise OperatorError(f"{path}: the signature of {address} is not over these words")
-        if address not in council.members:
-            raise OperatorError(f"{path}: {address} has signed and is not in the council")
-        signatures[address] = signature
-    return signatures
-
-
-def _save(made: ActionFile, council: Council) -> None:
-    document = {
-        "typedData": render_typed_data(made.action, council.domain),
-        "signatures": {
-            address: "0x" + signature.hex() for address, signature in made.signatures.items()
-        },
-    }
-    temporary = made.path.with_name(made.path.name + ".new")
-    try:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(made.path)
-    except OSError as error:
-        raise OperatorError(f"{made.path}: can't be written ({error.strerror})") from None
-
-
-def _require_current(loaded: ActionFile, council: Council) -> None:
-    action = loaded.action
-    if action.fork_id != council.fork_id:
-        raise OperatorError(
-            f"{loaded.path} is for fork id {action.fork_id}, the chain is at {council.fork_id}"
-        )
-    if max(wall_time_ms(), council.time_ms) // 1_000 > action.expires_at:
-        raise OperatorError(f"{loaded.path} has expired: make it anew")
-    if council.height >= getattr(action, "expires_at_height", council.height + 1):
-        raise OperatorError(f"{loaded.path} has expired by height: make it anew")
-
-
-# --- for people -----------------------------------------------------------------------------------
-
-
-class _Words(StrEnum):
-    """What a kind does, in plain words."""
-
-    Halt = "Halt the chain"
-    SetMode = "Set a mode"
-    CancelOrders = "Cancel orders"
-    AcknowledgeJump = "Accept a price that waits"
-    Resume = "Resume the chain: CANCEL_ONLY first, then by itself toward OPEN"
-    Fork = "Leave this branch by a fork plan"
-
-
-def _show(loaded: ActionFile, council: Council) -> None:
-    typer.echo(_Words[type(loaded.action).__name__].value)
-    _print_fields(
-        {name: _describe(name, value) for name, value in render_message(loaded.action).items()}
-        | {
-            "digest": "0x" + loaded.digest.hex(),
-            "signed": f"{len(loaded.signatures)} of {council.threshold}: "
-            + (", ".join(sorted(loaded.signatures)) or "nobody yet"),
-        }
-    )
-
-
-def _describe(name: str, value: Any) -> str:
-    if name == "height":
-        return f"{value} is the last ordinary block" if value else "the block that carries it"
-    if name == "mode":
-        return f"{value} ({Mode(value).name})" if value in tuple(Mode) else str(value)
-    if name == "filter":
-        return (
-            f"{value} ({CancelFilter(value).name})" if value in tuple(CancelFilter) else str(value)
-        )
-    if name == "market":
-        return str(value) if value else "0 (the chain, or none)"
-    return str(value)
-
-
-def _print_fields(fields: dict[str, Any]) -> None:
-    width = max(map(len, fields))
-    for name, value in fields.items():
-        typer.echo(f"  {name.ljust(width)}  {value}")
-
-
-def _print_next(step: str) -> None:
-    typer.echo(f"next: {step}")
-
-
-# --- the node -------------------------------------------------------------------------------------
-
-
-async def get_council(client: Client) -> Council:
-    """Ask a node for its council and its chain's place."""
-    answer = await client.request("gov_getCouncil")
-    domain = answer["domain"]
-    return Council(
-        Domain(int(domain["chainId"]), Hash32(bytes.fromhex(domain["salt"][2:]))),
-        tuple(checksum_address(Address(bytes.fromhex(each[2:]))) for each in answer["members"]),
-        answer["threshold"],
-        answer["forkId"],
-        answer["mode"],
-        answer["haltHeight"] or 0,
-        answer["hold"]["text"] if answer["hold"] else "",
-        answer["blockNumber"],
-        answer["timeMs"],
-    )
-
-
-def _run(rpc: str, function: Callable[[Client], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with connect(rpc, patience_s=CONNECT_S) as client:
-            return await function(client)
-
-    return asyncio.run(run())
 
 
 def main() -> None:

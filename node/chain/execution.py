@@ -26,6 +26,7 @@ from node.errors import (
     NonceTooLow,
     Refusal,
 )
+from node.governance.fork import compute_nonce_floor
 from node.perp import (
     decrees,
     expiry,
@@ -289,7 +290,7 @@ def charge(ledger: StateLedger, tx: Transaction, *, gas: int, price: Wei) -> int
     nonce = ledger.get_nonce(tx.sender)
     if tx.nonce < nonce:
         raise NonceTooLow(tx.nonce, nonce)
-    if tx.nonce > nonce:
+    if tx.nonce > nonce or tx.nonce >= compute_nonce_floor(ledger.status.fork_id + 1):
         raise NonceTooHigh(tx.nonce, nonce)
     if tx.gas_limit < gas:
         raise IntrinsicGasTooLow(tx.gas_limit, gas)

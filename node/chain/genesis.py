@@ -9,6 +9,7 @@ refused.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ from node.perp.parameters import (
     validate_chain_params,
     validate_market_params,
 )
-from node.units import Address, Hash32, MarketId, Quote, TimeMs, Wei
+from node.units import Address, FundingIndex, Hash32, MarketId, Quote, TimeMs, Wei
 
 FORMAT = 1
 """The format of the document that this version reads."""
@@ -48,6 +49,8 @@ GAS_LIMIT_MIN = 10_000_000
 RESERVED_MAX = 0xFFFF
 """Addresses up to this number belong to system contracts and markets."""
 MARKET_ID_MAX = RESERVED_MAX - 0x2000
+FUNDING_INDEX = "funding_index"
+"""The one field of a market that may be left out."""
 
 
 class GenesisMarket(NamedTuple):
@@ -55,6 +58,8 @@ class GenesisMarket(NamedTuple):
 
     id: MarketId
     params: MarketParams
+    funding_index: FundingIndex = FundingIndex(0)
+    """Where its funding index begins, 1e-9 atoms per lot: an old market's is far from 0."""
 
 
 class GenesisAccount(NamedTuple):
@@ -135,11 +140,17 @@ def document_of(genesis: Genesis) -> dict[str, Any]:
         "sequencer": plain_bytes(genesis.sequencer),
         "validators": [plain(validator) for validator in genesis.validators],
         "chain": chain,
-        "markets": [{"id": market.id, **plain(market.params)} for market in genesis.markets],
+        "markets": [_plain_market(market) for market in genesis.markets],
         "accounts": [plain(account) for account in genesis.accounts],
         "vault_margin": str(genesis.vault_margin),
         "faucet_per_account": str(genesis.faucet_per_account),
     }
+
+
+def _plain_market(market: GenesisMarket) -> dict[str, Any]:
+    """Return a market's object; a funding index of 0 is left out."""
+    index = {FUNDING_INDEX: str(market.funding_index)} if market.funding_index else {}
+    return {"id": market.id, **plain(market.params), **index}
 
 
 def canonical_bytes(genesis: Genesis) -> bytes:
@@ -258,6 +269,17 @@ def _sorted_council(council: Council) -> Council:
 def _read_markets(value: Any) -> list[GenesisMarket]:
     markets = []
     for index, item in enumerate(check_type(value, list, "markets", "a list of objects")):
-        fields = read_fields(item, _MARKET, f"markets[{index}]")
-        markets.append(GenesisMarket(fields.pop("id"), MarketParams(**fields)))
+        where = f"markets[{index}]"
+        named = dict(check_type(item, dict, where, "an object"))
+        begins = _read_index(named.pop(FUNDING_INDEX, "0"), f"{where}.{FUNDING_INDEX}")
+        fields = read_fields(named, _MARKET, where)
+        markets.append(GenesisMarket(fields.pop("id"), MarketParams(**fields), begins))
     return markets
+
+
+def _read_index(value: Any, where: str) -> FundingIndex:
+    text = check_type(value, str, where, "a decimal string")
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,37}", text):
+        fail(where, f"was {text[:60]!r}", "an index has digits only, and no leading zero")
+    require_range(where, int(text), -AMOUNT_MAX, AMOUNT_MAX)
+    return FundingIndex(int(text))

@@ -39,7 +39,8 @@ def build_genesis_ledger(genesis: Genesis, empty: StateReader) -> StateLedger:
         ledger.statuses.set(market.id, initial_market_status(genesis.time_ms))
         ledger.oracles.set(market.id, initial_oracle())
         ledger.marks.set(market.id, initial_mark())
-        ledger.fundings.set(market.id, initial_funding(market.params))
+        funding = initial_funding(market.params)._replace(index=market.funding_index)
+        ledger.fundings.set(market.id, funding)
     deposits = [Leg(VAULT, genesis.vault_margin)] if genesis.vault_margin else []
     supply = Quote(genesis.vault_margin)
     for account in genesis.accounts:

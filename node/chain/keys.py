@@ -251,3 +251,22 @@ def orphaned_transaction_row(tx_hash: Hash32) -> bytes:
 
 FORK_ROW = b"mfork"
 """The fork plan that is being carried out; absent when none is (RECOVERY, the durable marker)."""
+
+
+def plan_row(plan_hash: Hash32) -> bytes:
+    """Return the row of a fork plan that was carried out: its fork block follows from it."""
+    return b"w" + plan_hash
+
+
+def signed_plan_row(plan_hash: Hash32) -> bytes:
+    """Return the row of a fork plan as the council signed it, for peers that come later."""
+    return b"k" + plan_hash
+
+
+def confirmation_row(fork_id: int, validator: int) -> bytes:
+    """Return the row of the fork block that a validator says it built."""
+    return CONFIRMATIONS + fork_id.to_bytes(4, "big") + validator.to_bytes(4, "big")
+
+
+CONFIRMATIONS = b"x"
+"""What the row of every confirmation of a fork block begins with."""

@@ -46,6 +46,9 @@ def devnet(
     instant: Annotated[
         bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
     ] = False,
+    snapshot_interval: Annotated[
+        int, typer.Option(min=1, help="Blocks between snapshots.")
+    ] = 100,
     faults: Annotated[
         bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
     ] = False,
@@ -77,5 +80,6 @@ def devnet(
             block_time_ms=parse_block_time(block_time),
             instant=instant,
             faults=faults,
+            snapshot_interval=snapshot_interval,
         )
     )

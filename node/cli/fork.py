@@ -35,7 +35,7 @@ def plan(
     """Write the plan that leaves the head and goes on from a snapshot; show what it undoes."""
     from node.config import wall_time_ms
     from node.errors import OperatorError
-    from node.snapshot.draft import make_plan
+    from node.snapshot.draft import make_plan, reference_of
     from node.snapshot.offline import find_snapshot, open_chain, open_directory
     from node.snapshot.plan import encode_plan
 
@@ -44,7 +44,8 @@ def plan(
     if manifest is None:
         raise OperatorError(f"snapshot {snapshot} is signatures only: plan on a validator")
     with open_chain(data_dir, genesis) as blockchain:
-        made = make_plan(blockchain, manifest, reason=reason, time_ms=wall_time_ms())
+        reference = reference_of(manifest)
+        made = make_plan(blockchain, reference, reason=reason, time_ms=wall_time_ms())
     try:
         with out.open("xb") as file:
             file.write(encode_plan(made))

@@ -35,6 +35,12 @@ def run(
         int | None,
         typer.Option(min=0, max=65535, help="A sequencer's link for peers. [--port + 1]"),
     ] = None,
+    snapshot_interval: Annotated[
+        int, typer.Option(min=1, help="Blocks between snapshots; validators should agree.")
+    ] = 100,
+    confirm_forks: Annotated[
+        bool, typer.Option("--confirm-forks", help="Let a peer's fork plan wait for its operator.")
+    ] = False,
     faults: Annotated[
         bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
     ] = False,
@@ -54,6 +60,8 @@ def run(
         key_path=key,
         peer_url=peer,
         peer_port=peer_port,
+        snapshot_interval=snapshot_interval,
+        confirm_forks=confirm_forks,
         faults=faults,
     )
     if end_with_parent:

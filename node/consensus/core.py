@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from node.chain.block import Block, Receipt
-from node.chain.blockchain import Blockchain, Head
+from node.chain.blockchain import Blockchain
+from node.chain.branches import load_orphaned_place
 from node.chain.execution import execute
 from node.chain.ledger import StateLedger
 from node.chain.log_search import FoundLog
@@ -24,9 +25,13 @@ from node.consensus.faults import Fault, Faults
 from node.consensus.hold import Held
 from node.consensus.mempool import Mempool
 from node.consensus.phase import Driver
-from node.consensus.submissions import Taken
+from node.consensus.recovery import Carried, Recovery
+from node.consensus.served import Listener, ServedBranch
+from node.consensus.snapshots import SnapshotInfo
+from node.consensus.submissions import Taken, stands
 from node.crypto import keccak256
 from node.errors import (
+    ActionImpossible,
     ContractCreation,
     ExceedsBlockGasLimit,
     FeeCapTooLow,
@@ -34,9 +39,12 @@ from node.errors import (
     IntrinsicGasTooLow,
     InvalidTransaction,
     NotSequencing,
+    OperatorError,
     Refusal,
 )
 from node.governance.audit import AuditEntry
+from node.governance.fork import Fork
+from node.governance.validators import ValidatorSet
 from node.perp.account import DEFICIT, VAULT, get_account
 from node.perp.view import (
     AccountView,
@@ -46,13 +54,16 @@ from node.perp.view import (
     compute_book_view,
     compute_market_views,
 )
+from node.snapshot.draft import make_plan
+from node.snapshot.fork import load_forks
+from node.snapshot.plan import Plan
 from node.state.proof import AccountProof, prove
 from node.state.store import EMPTY_TRIE_ROOT
 from node.system.contracts import CONTRACTS
 from node.system.dispatch import encode_refusal
 from node.system.gas import intrinsic_gas
 from node.system.governance import GovernanceView, compute_view, get_audit_entries
-from node.units import Address, Hash32, Height, MarketId, Wei
+from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
 
 T = TypeVar("T")
 
@@ -138,10 +149,6 @@ class Status(NamedTuple):
     """The LiquidatorVault's balance, in atoms."""
 
 
-Listener = Callable[[Block, Sequence[Receipt]], None]
-"""Called in the core's thread with each block that became head."""
-
-
 class Core:
     """The one owner of database, mempool and sealing, as the front sees it."""
 
@@ -156,6 +163,7 @@ class Core:
         self._blockchain = blockchain
         self._mempool = mempool
         self._driver = driver
+        self._served = ServedBranch(blockchain, driver.recovery)
         self._faults = faults
         """Only with --faults."""
         self.list_peers: Callable[[], Sequence[str]] = tuple
@@ -181,18 +189,21 @@ class Core:
         Safe is what certificates cover, finalized what a certified snapshot does.
         """
         blockchain = self._blockchain
-        head = blockchain.head.block
+        head = self._served.latest
         if not blockchain.next_validators().members:
             return Heads(head, head, head)
         return Heads(head, blockchain.safe_block(), blockchain.finalized)
 
     def subscribe_heads(self, listener: Listener) -> None:
-        """Call `listener` in the core's thread with every new head."""
+        """Call `listener` in the core's thread with every new head.
 
-        def tell(head: Head) -> None:
-            listener(head.block, head.receipts)
+        The heads of a fork come one by one when the chain is beyond the branch that was left.
+        """
+        self._served.on_head(listener)
 
-        self._blockchain.on_head(tell)
+    def subscribe_left(self, listener: Listener) -> None:
+        """Call `listener` in the core's thread with every block that a fork left, newest first."""
+        self._served.on_left(listener)
 
     def subscribe_pending(self, listener: Callable[[Transaction], None]) -> None:
         """Call `listener` in the core's thread with every admitted transaction."""
@@ -240,9 +251,14 @@ class Core:
 
     async def block_by_number(self, height: Height) -> Block | None:
         """Return the canonical block of a height."""
-        if height == self._blockchain.head.block.header.number:
-            return self._blockchain.head.block
-        return await self._read(self._blockchain.block_at, height)
+        latest = self._served.latest
+        if height == latest.header.number:
+            return latest
+        return await self._read(self._served.block_at, height)
+
+    async def block_on_fork(self, fork_id: int, height: Height) -> Block | None:
+        """Return the block that had a height while this fork was the chain's."""
+        return await self._read(self._served.block_on_fork, fork_id, height)
 
     async def block_by_hash(self, block_hash: Hash32) -> Block | None:
         """Return a block on whatever branch."""
@@ -341,6 +357,49 @@ class Core:
         """Return entries of the audit log as of a block."""
         return await self._view(block, lambda ledger: get_audit_entries(ledger, first, count))
 
+    # --- snapshots and forks ---------------------------------------------------------------------
+
+    async def snapshots(self) -> Sequence[SnapshotInfo]:
+        """Return the snapshots that this node made, or knows signatures of, oldest first."""
+        snapshots = self._driver.snapshots
+        return [] if snapshots is None else await self._read(snapshots.list)
+
+    async def request_snapshot(self, height: Height) -> Block:
+        """Have a snapshot made of a block; raises OperatorError if there is no such block."""
+        snapshots = self._driver.snapshots
+        block = await self._read(self._blockchain.block_at, height)
+        if block is None or snapshots is None:
+            raise OperatorError(f"block {height} is not here: name one up to the head")
+        snapshots.request(block)
+        return block
+
+    async def make_plan(self, name: str, reason: str, time_ms: TimeMs) -> Plan:
+        """Return the fork plan that goes back to a snapshot.
+
+        Raises OperatorError or ActionImpossible: where, when and to what there can be none.
+        """
+        return await self._read(self._make_plan, name, reason, time_ms)
+
+    async def submit_plan(self, data: bytes) -> Carried:
+        """Take a fork plan with its signatures, and carry it out; raises as the driver does."""
+        return await self._in(self._submits, self._driver.submit_plan, data)
+
+    async def forks(self) -> Sequence[Fork]:
+        """Return the forks that the head's branch remembers, oldest first."""
+        return await self._read(load_forks, self._blockchain)
+
+    def next_validators(self) -> ValidatorSet:
+        """Return who attests the next block."""
+        return self._blockchain.next_validators()
+
+    def recovery(self) -> Recovery:
+        """Return this node's forks and how far the newest is."""
+        return self._driver.recovery
+
+    async def orphaned(self, tx_hash: Hash32) -> Located | None:
+        """Return where a transaction was on a branch that was left."""
+        return await self._read(self._locate_orphan, tx_hash)
+
     # --- within the core -------------------------------------------------------------------------
 
     async def _read(self, function: Callable[..., T], *arguments: object) -> T:
@@ -367,8 +426,33 @@ class Core:
                 results.append(refusal)
         return results
 
+    def _make_plan(self, name: str, reason: str, time_ms: TimeMs) -> Plan:
+        driver, blockchain = self._driver, self._blockchain
+        if not driver.is_sequencing or driver.snapshots is None:
+            raise OperatorError(
+                "a fork is planned at the sequencer: it alone knows the last block that was sealed"
+            )
+        if not stands(blockchain, driver.submissions.hold):
+            raise ActionImpossible("the chain goes on: halt it first, and plan the fork then")
+        chosen = driver.snapshots.choose(name)
+        if not chosen.is_certified:
+            raise OperatorError(
+                f"snapshot {chosen.id.name} is signed by {chosen.power} of {chosen.total_power} "
+                "power: more than 2/3 certify it; choose another"
+            )
+        return make_plan(blockchain, chosen.reference, reason=reason, time_ms=time_ms)
+
+    def _locate_orphan(self, tx_hash: Hash32) -> Located | None:
+        store = self._blockchain.store
+        place = load_orphaned_place(store, tx_hash)
+        block = None if place is None else store.load_block(place.block_hash)
+        receipts = None if place is None else store.load_receipts(place.block_hash)
+        if place is None or block is None or receipts is None:
+            return None
+        return Located(block, place.tx_index, receipts[place.tx_index])
+
     def _locate(self, tx_hash: Hash32) -> Located | None:
-        place = self._blockchain.store.load_place(tx_hash)
+        place = self._served.find_place(tx_hash)
         if place is None:
             return None
         block = self._blockchain.store.load_block(place.block_hash)
@@ -386,7 +470,7 @@ class Core:
         limit: int,
     ) -> list[FoundLog]:
         found: list[FoundLog] = []
-        for each in self._blockchain.find_logs(first, last, addresses, topics):
+        for each in self._served.find_logs(first, last, addresses, topics):
             found.append(each)
             if len(found) > limit:
                 break

@@ -69,6 +69,12 @@ class SignGuard:
         self.last = signed
         return signature
 
+    def move_to(self, identity: Identity, height: Height, block_hash: Hash32) -> None:
+        """Sign nothing before this block any more: a fork begins with it. Nothing is given out."""
+        last = self.last
+        if last is None or Position(identity.fork_id, identity.dev_epoch, height) > last.position:
+            self.sign(identity, height, block_hash)
+
     def _save(self, signed: Signed) -> None:
         temporary = self._path.with_suffix(".new")
         with temporary.open("w", encoding="ascii") as file:

@@ -24,6 +24,7 @@ from node.errors import (
     ReplacementUnderpriced,
     ReservedSender,
 )
+from node.governance.fork import compute_nonce_floor
 from node.system.classes import ActionClass, classify
 from node.units import Address, Hash32
 
@@ -103,6 +104,7 @@ class Mempool:
         self._senders: dict[Address, Sender] = {}
         """Nonce and balance at the head, as far as asked for."""
         self._arrivals = 0
+        self._fork_id = blockchain.head.block.extension.fork_id
         self._listeners: list[Callable[[Transaction], None]] = []
         blockchain.on_head(self._on_head)
 
@@ -180,7 +182,7 @@ class Mempool:
         if tx.nonce < sender.nonce:
             raise NonceTooLow(tx.nonce, sender.nonce)
         fork_id = self._blockchain.head.block.extension.fork_id
-        if tx.nonce >= (fork_id + 1) << 32:
+        if tx.nonce >= compute_nonce_floor(fork_id + 1):
             raise NonceTooHigh(tx.nonce, sender.nonce)
         if max_cost(tx) > sender.balance:
             raise InsufficientFunds(tx.sender, sender.balance, max_cost(tx))
@@ -203,7 +205,7 @@ class Mempool:
         if sender is None:
             head = self._blockchain.head
             leaf = head.state.get_account(address)
-            floor = head.block.extension.fork_id << 32
+            floor = compute_nonce_floor(head.block.extension.fork_id)
             sender = (
                 Sender(floor, 0) if leaf is None else Sender(max(leaf.nonce, floor), leaf.balance)
             )
@@ -214,6 +216,9 @@ class Mempool:
         with self._lock:
             self._senders.clear()
             self._drop_included(head.block)
+            if head.block.extension.fork_id != self._fork_id:
+                self._fork_id = head.block.extension.fork_id
+                self._drop_below(compute_nonce_floor(self._fork_id))
 
     def _drop_included(self, block: Block) -> None:
         """Forget what the block holds, and what its nonces made impossible."""
@@ -224,6 +229,16 @@ class Mempool:
             waiting = own.pop(tx.nonce, None)
             if waiting is not None:
                 del self._by_hash[waiting.tx.hash]
+            if not own:
+                del self._by_sender[tx.sender]
+
+    def _drop_below(self, floor: int) -> None:
+        """Forget what a fork made impossible: all that was signed before it (RECOVERY, step 2)."""
+        for waiting in [each for each in self._by_hash.values() if each.tx.nonce < floor]:
+            tx = waiting.tx
+            del self._by_hash[tx.hash]
+            own = self._by_sender[tx.sender]
+            del own[tx.nonce]
             if not own:
                 del self._by_sender[tx.sender]
 

@@ -127,6 +127,13 @@ class SnapshotSignature(NamedTuple):
     """SNAPSHOT over the four fields."""
 
 
+class SnapshotRequest(NamedTuple):
+    """The sequencer asks its validators for a snapshot of a block, out of turn."""
+
+    height: Height
+    block_hash: Hash32
+
+
 class CouncilAction(NamedTuple):
     """A council action with its signatures, passed on as it came."""
 
@@ -164,6 +171,7 @@ Message = (
     | CouncilAction
     | ForkPlan
     | ForkConfirmation
+    | SnapshotRequest
 )
 
 CODES: dict[type[Any], int] = {
@@ -180,6 +188,7 @@ CODES: dict[type[Any], int] = {
     CouncilAction: 11,
     ForkPlan: 12,
     ForkConfirmation: 13,
+    SnapshotRequest: 14,
 }
 """The codes are for ever; a new message takes a new one."""
 

@@ -55,6 +55,7 @@ QUEUE_FRAMES: Final = 64
 """Read ahead of the service; then the sender has to wait."""
 CUT_OFF: Final = 1008
 """WebSocket's close code for a violation."""
+GOING_AWAY: Final = 1001
 REASON_BYTES_MAX: Final = 120
 """What a close frame takes."""
 CLOSE_S: Final = 1.0
@@ -283,6 +284,9 @@ class PeerClient:
             self._link = Link(connection, peer, limits)
             try:
                 yield self._link
+            except asyncio.CancelledError:
+                await connection.close(GOING_AWAY, "this node stops")
+                raise
             finally:
                 self._link = None
 

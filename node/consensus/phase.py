@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from node.consensus.disputes import Disputes
 from node.consensus.submissions import Submissions, Taken
+
+if TYPE_CHECKING:
+    from node.consensus.recovery import Carried, Recovery
+    from node.consensus.snapshots import Snapshots
 
 OPEN = "open"
 """Blocks are made, or followed."""
 LAGGING = "lagging"
 """Too many blocks wait for certificates: sealing pauses, and resumes by itself."""
+FORKING = "forking"
+"""A fork is carried out: the old head is served until the new branch is beyond it."""
 STOPPED = "stopped"
 """Nothing is sealed, signed or followed any more, for the reason given; reads go on."""
 
@@ -28,6 +34,9 @@ class Driver(Protocol):
 
     disputes: Disputes
     submissions: Submissions
+    recovery: Recovery
+    snapshots: Snapshots | None
+    """None where no signatures are gathered, as in some tests."""
 
     @property
     def is_sequencing(self) -> bool:
@@ -35,6 +44,9 @@ class Driver(Protocol):
 
     def phase(self) -> Phase:
         """Return how it is; from any thread."""
+
+    def submit_plan(self, data: bytes) -> Carried:
+        """Take a fork plan with its signatures; raises PlanRefused and others, ActionImpossible."""
 
     def submit_action(self, data: bytes) -> Taken:
         """Take what the council signed; raises the Refusal against it, or ActionImpossible."""

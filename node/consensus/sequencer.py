@@ -27,24 +27,34 @@ from node.consensus.mempool import Mempool
 from node.consensus.messages import (
     Attestation,
     CertificateMessage,
+    Changes,
     CouncilAction,
     DisputeMessage,
+    ForkConfirmation,
+    ForkPlan,
     GetBlocks,
     GetChanges,
     Message,
+    SnapshotSignature,
 )
 from node.consensus.phase import LAGGING, OPEN, STOPPED, Phase
 from node.consensus.proposals import answer_blocks, answer_changes, make_proposal
-from node.consensus.submissions import Submissions, Taken
+from node.consensus.recovery import Carried, Recovery
+from node.consensus.snapshots import Snapshots
+from node.consensus.submissions import Body, Submissions, Taken, stands
 from node.crypto import ed25519_public_key, ed25519_sign
 from node.errors import (
     ActionImpossible,
+    EncodingError,
     InvalidAttestation,
     KeyFileError,
     PerpnodeError,
+    PlanRefused,
     Refusal,
     show,
 )
+from node.snapshot.approval import decode_signed_plan
+from node.snapshot.plan import decode_plan
 from node.units import Height, TimeMs
 
 log = structlog.get_logger()
@@ -69,10 +79,12 @@ class Sequencer:
         clock_ms: Callable[[], int],
         seed: bytes | None = None,
         hold: Hold | None = None,
+        recovery: Recovery | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         """Take the parts; KeyFileError unless `seed` is the key that genesis names, if it does.
 
-        Without a `hold` one is kept in memory.
+        Without a `hold` one is kept in memory; a `recovery` shares it.
         """
         self._blockchain = blockchain
         self._mempool = mempool
@@ -93,6 +105,13 @@ class Sequencer:
         self.disputes = Disputes(blockchain)
         self.submissions = Submissions(blockchain, hold or Hold())
         self.submissions.on_taken(self._on_action_taken)
+        self.snapshots = snapshots
+        self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=clock_ms)
+        self.recovery.on_carried(lambda plan: self._publish(ForkPlan(plan)))
+        self.recovery.on_forking(lambda: None, self._begin_branch)
+        self.recovery.on_passed(self._resume.set)
+        if snapshots is not None:
+            snapshots.on_told(self._publish)
         self.is_sequencing = True
         self.failure: PerpnodeError | None = None
         """What refused a block, if anything did: reads go on."""
@@ -113,6 +132,9 @@ class Sequencer:
 
     def phase(self) -> Phase:
         """Return whether sealing goes on, pauses or stopped, and why."""
+        forking = self.recovery.phase()
+        if forking is not None:
+            return forking
         held = self.submissions.hold.current
         if held is not None:
             return Phase(STOPPED, held.text())
@@ -131,13 +153,21 @@ class Sequencer:
     def seal(self) -> int:
         """Make one block of what waits, commit it, and return how many transactions it took.
 
-        A HALTED chain gets one only if the council's actions wait for it (X1).
+        A HALTED chain gets one only if the council's actions wait for it (X1). After a fork it is
+        an empty one, 1 ms after its parent, until the chain is beyond the branch that was left.
         """
         blockchain = self._blockchain
         with blockchain.write_lock:
             parent_time = blockchain.head.block.extension.time_ms
             time_ms = TimeMs(max(self._clock_ms(), parent_time + 1))
-            body = self.submissions.choose(self._mempool, time_ms)
+            is_forking = self.recovery.is_forking()
+            if is_forking and not self.recovery.is_open():
+                return 0
+            body: Body | None = Body([], [])
+            if is_forking:
+                time_ms = TimeMs(parent_time + 1)
+            else:
+                body = self.submissions.choose(self._mempool, time_ms)
             if body is None:
                 return 0
             chosen, inputs = body
@@ -163,8 +193,10 @@ class Sequencer:
         """Return what a new peer should have at once: the head, its certificate, disputes."""
         blockchain = self._blockchain
         head, certificate = blockchain.head.block, blockchain.certificate
-        messages: list[Message] = []
-        if head.header.number > 0:
+        messages: list[Message] = [] if self.snapshots is None else self.snapshots.greeting()
+        messages += self.recovery.greeting()
+        fork = self.recovery.block
+        if head.header.number > 0 and (fork is None or head.hash != fork.hash):
             messages.append(make_proposal(blockchain, head))
         if certificate is not None and certificate.height > head.extension.certified_height:
             messages.append(CertificateMessage(encode_certificate(certificate)))
@@ -180,6 +212,14 @@ class Sequencer:
             return [answer_blocks(self._blockchain, message)]
         if isinstance(message, GetChanges):
             return [answer_changes(self._blockchain, message)]
+        if isinstance(message, SnapshotSignature):
+            self._on_snapshot_signature(peer, message)
+        elif isinstance(message, ForkPlan):
+            self._on_fork_plan(peer, message)
+        elif isinstance(message, ForkConfirmation):
+            return self._on_confirmation(peer, message)
+        elif isinstance(message, Changes):
+            self.recovery.on_changes(message)
         with self._lock:
             if isinstance(message, Attestation):
                 self._on_attestation(message)
@@ -189,12 +229,59 @@ class Sequencer:
                 self._on_council_action(peer, message)
         return []
 
+    # --- forks -----------------------------------------------------------------------------------
+
+    def submit_plan(self, data: bytes) -> Carried:
+        """Take a fork plan with its signatures, and carry it out.
+
+        Raises ActionImpossible while the chain goes on, else as `Recovery.submit`.
+        """
+        try:
+            plan = decode_plan(decode_signed_plan(data).plan)
+            is_new = plan.fork_id > self._blockchain.head.block.extension.fork_id
+        except EncodingError as error:
+            raise PlanRefused("content", str(error), "a plan with its signatures") from None
+        if is_new and not stands(self._blockchain, self.submissions.hold):
+            raise ActionImpossible("the chain goes on: halt it first, and plan the fork then")
+        return self.recovery.submit(data)
+
+    def _on_snapshot_signature(self, peer: str, message: SnapshotSignature) -> None:
+        if self.snapshots is not None:
+            self.snapshots.on_signature(peer, message)
+            self._publish(message)
+
+    def _on_fork_plan(self, peer: str, message: ForkPlan) -> None:
+        if stands(self._blockchain, self.submissions.hold):
+            self.recovery.on_plan(peer, message.plan)
+        else:
+            log.warning("fork plan refused", peer=peer, reason="the chain goes on: halt it first")
+
+    def _on_confirmation(self, peer: str, message: ForkConfirmation) -> Sequence[Message]:
+        """Take a validator's word on the fork block; tell everybody, and it what others said."""
+        is_new, questions = self.recovery.on_confirmation(peer, message)
+        if is_new:
+            self._publish(message)
+        return [*questions, *self.recovery.confirmations()]
+
+    def _begin_branch(self) -> None:
+        """Forget what was about the branch that was left."""
+        with self._lock:
+            self._attestations = Attestations()
+            self._withdrawn = frozenset()
+            self.failure = None
+        self._wake.set()
+        self._resume.set()
+
+    # --- attestations, disputes, actions ----------------------------------------------------------
+
     def _on_attestation(self, attestation: Attestation) -> None:
         blockchain = self._blockchain
         height, block_hash, index, _ = attestation
         head = blockchain.head.block.header.number
         block = blockchain.block_at(height) if 0 < height <= head else None
         if block is None or block.hash != block_hash:
+            if blockchain.store.load_block(block_hash) is not None:
+                return  # of a branch that was left
             reason = f"{show(block_hash)} is no block of this chain"
             raise InvalidAttestation(height, index, reason)
         if height <= blockchain.certified_height():
@@ -260,13 +347,15 @@ class Sequencer:
                 # An invariant, or the disk, refused the block: nothing was written.
                 self.failure = failure
                 log.error("sealing stopped", reason=str(failure))
-                return
+                continue
             due = self._next_due(started, taken)
 
     def _wait_until_open(self) -> None:
         told = OPEN
         while not self._stopping:
             self._resume.clear()
+            if self._catch_up():
+                continue
             phase = self.phase()
             if phase.name != told:
                 how = "sealing goes on" if phase.name == OPEN else f"sealing {phase.name}"
@@ -275,6 +364,17 @@ class Sequencer:
             if phase.name == OPEN:
                 return
             self._resume.wait(PAUSE_S)
+
+    def _catch_up(self) -> bool:
+        """Seal an empty block if a fork's catch-up wants one; tell whether it did."""
+        if self.failure is not None or not self.recovery.is_catching_up():
+            return False
+        try:
+            self.seal()
+        except PerpnodeError as failure:
+            self.failure = failure
+            log.error("sealing stopped", reason=str(failure))
+        return True
 
     def _next_due(self, started: int, taken: int) -> int:
         if not self._instant:

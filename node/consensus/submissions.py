@@ -188,6 +188,12 @@ class Submissions:
         return inputs
 
 
+def stands(blockchain: Blockchain, hold: Hold) -> bool:
+    """Tell whether the council has halted the chain: in its state, or by a hold."""
+    mode = blockchain.ledger_after(blockchain.head.block).status.mode
+    return mode == Mode.HALTED or hold.current is not None
+
+
 def _carry_out(ledger: StateLedger, data: bytes) -> None:
     checkpoint = ledger.checkpoint()
     try:

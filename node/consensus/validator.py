@@ -14,6 +14,7 @@ ticks come from any thread, one at a time under the node's own lock.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from node.chain.block import Block, decode_wire_block, decode_wire_head
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import Certificate, decode_certificate, proposal_bytes
 from node.chain.domains import Identity
+from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.consensus.dispute import (
     Difference,
     Dispute,
@@ -40,13 +42,19 @@ from node.consensus.messages import (
     Changes,
     CouncilAction,
     DisputeMessage,
+    ForkConfirmation,
+    ForkPlan,
     GetBlocks,
     GetChanges,
     Message,
     Proposal,
+    SnapshotRequest,
+    SnapshotSignature,
 )
 from node.consensus.phase import OPEN, STOPPED, Phase
 from node.consensus.proposals import answer_blocks, answer_changes
+from node.consensus.recovery import Carried, Recovery
+from node.consensus.snapshots import Snapshots
 from node.consensus.submissions import Submissions, Taken
 from node.crypto import ed25519_public_key, ed25519_verify
 from node.errors import (
@@ -55,12 +63,14 @@ from node.errors import (
     InvalidBlock,
     InvalidCertificate,
     InvalidTransaction,
+    PlanRefused,
     Refusal,
     SigningRefused,
     StateMismatch,
     show,
 )
 from node.governance.validators import find_validator
+from node.snapshot.apply import check_catch_up
 from node.units import Height
 
 log = structlog.get_logger()
@@ -101,8 +111,13 @@ class ValidatorNode:
         seed: bytes | None,
         guard: SignGuard | None,
         hold: Hold | None = None,
+        recovery: Recovery | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
-        """Take the parts; the clock includes the development offset. A key needs its guard."""
+        """Take the parts; the clock includes the development offset. A key needs its guard.
+
+        Without a `hold` one is kept in memory; a `recovery` shares it.
+        """
         assert (seed is None) == (guard is None), "who signs is guarded"
         self._blockchain = blockchain
         self._clock_ms = clock_ms
@@ -121,12 +136,22 @@ class ValidatorNode:
         """What a node without a key found wrong."""
         self.disputes = Disputes(blockchain)
         self.submissions = Submissions(blockchain, hold or Hold())
-        self._actions_to_tell: list[bytes] = []
-        self.submissions.on_taken(self._actions_to_tell.append)
+        self._to_tell: deque[Message] = deque()
+        """From other threads, for the next tick."""
+        self.submissions.on_taken(lambda data: self._to_tell.append(CouncilAction(data)))
+        self.snapshots = snapshots
+        self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=clock_ms)
+        self.recovery.on_carried(lambda plan: self._to_tell.append(ForkPlan(plan)))
+        self.recovery.on_forking(lambda: None, self._begin_branch)
+        if snapshots is not None:
+            snapshots.on_told(self._to_tell.append)
         self.is_sequencing = False
 
     def phase(self) -> Phase:
         """Return whether it follows, or stopped and why."""
+        forking = self.recovery.phase()
+        if forking is not None:
+            return forking
         held = self.submissions.hold.current
         if held is not None:
             return Phase(STOPPED, held.text())
@@ -138,11 +163,12 @@ class ValidatorNode:
     def on_connected(self) -> Sequence[Message]:
         """Return what to tell the sequencer first: own disputes, or where this node is."""
         with self._lock:
+            greeting = self._greet()
             own = [each for each in self.disputes.current() if self._is_own(each)]
             if own or self._is_stopped():
-                return [DisputeMessage(each) for each in own]
+                return [*greeting, *(DisputeMessage(each) for each in own)]
             self._asked, self._suspect = None, None
-            return [*self._attest(self._blockchain.head.block), *self._ask()]
+            return [*greeting, *self._attest(self._blockchain.head.block), *self._ask()]
 
     def on_message(self, message: Message) -> Sequence[Message]:
         """Take a message of the sequencer and return what to tell it.
@@ -159,6 +185,16 @@ class ValidatorNode:
                 return self._on_dispute(message.dispute)
             if isinstance(message, CouncilAction):
                 return self._on_council_action(message)
+            if isinstance(message, ForkPlan):
+                return self._on_forked(self.recovery.on_plan("the sequencer", message.plan))
+            if isinstance(message, ForkConfirmation):
+                return self._on_confirmation(message)
+            if isinstance(message, Changes):
+                self.recovery.on_changes(message)
+            if self.snapshots is not None and isinstance(message, SnapshotSignature):
+                self.snapshots.on_signature("the sequencer", message)
+            if self.snapshots is not None and isinstance(message, SnapshotRequest):
+                self.snapshots.on_request(message)
             if self._is_stopped():
                 return []
             if isinstance(message, Proposal):
@@ -174,13 +210,15 @@ class ValidatorNode:
     def on_tick(self) -> Sequence[Message]:
         """Do what time made due; called a few times a second."""
         with self._lock:
+            told = [*self._tell(), *self._on_forked(self.recovery.on_tick())]
+            told += self.recovery.due()
             if self._is_stopped():
-                return self._tell_actions()
+                return told
             now = self._clock_ms()
             suspect = self._suspect
             if suspect is not None and now >= suspect.until_ms:
-                return self._dispute(suspect.received, difference_of(suspect.mismatch))
-            messages = [*self._tell_actions(), *self._advance()]
+                return told + self._dispute(suspect.received, difference_of(suspect.mismatch))
+            messages = [*told, *self._advance()]
             if self._queue and min(self._queue) > self._next_height():
                 messages += self._ask()
             return messages
@@ -221,6 +259,9 @@ class ValidatorNode:
             block, refusal = decode_wire_head(proposal.block), str(error)
         identity = self._find_identity(block, proposal.signature)
         height, block_hash = block.header.number, show(block.hash)
+        if identity is None and block.extension.fork_id > 0 and not proposal.signature:
+            log.info("a fork's block is built here, from its plan", height=height, hash=block_hash)
+            return None, None
         if identity is None:
             log.warning(
                 "proposal dropped: not signed by the sequencer", height=height, hash=block_hash
@@ -279,6 +320,7 @@ class ValidatorNode:
     def _import(self, received: Received) -> list[Message]:
         block, proposal = received.block, received.proposal
         try:
+            self._check_catch_up(block)
             self._blockchain.import_block(
                 block,
                 certificate=certificate_of(proposal),
@@ -297,6 +339,8 @@ class ValidatorNode:
         """Return this node's attestation of a block it made itself, if it is to give one."""
         height = block.header.number
         if self._guard is None or height <= max(self._certified_hint, self._certified()):
+            return []
+        if not self.recovery.may_attest(height):
             return []
         blockchain = self._blockchain
         index = find_validator(blockchain.validators_of(block), self._public_key)
@@ -376,9 +420,62 @@ class ValidatorNode:
             log.info("council action refused", reason=str(refusal))
         return []
 
-    def _tell_actions(self) -> list[Message]:
-        told, self._actions_to_tell[:] = [*self._actions_to_tell], []
-        return [CouncilAction(each) for each in told]
+    def _tell(self) -> list[Message]:
+        """Return what other threads left to be told."""
+        return [self._to_tell.popleft() for _ in range(len(self._to_tell))]
+
+    # --- forks -----------------------------------------------------------------------------------
+
+    def submit_plan(self, data: bytes) -> Carried:
+        """Take a fork plan with its signatures, carry it out and pass it on.
+
+        Raises as `Recovery.submit`.
+        """
+        with self._lock:
+            try:
+                return self.recovery.submit(data)
+            except EncodingError as error:
+                raise PlanRefused("content", str(error), "a plan with its signatures") from None
+
+    def _greet(self) -> list[Message]:
+        """Return this node's own word on its newest snapshots and on the fork it built."""
+        if not self._public_key:
+            return []
+        index = find_validator(self._blockchain.next_validators(), self._public_key)
+        known = [] if self.snapshots is None else self.snapshots.greeting()
+        own = [
+            each
+            for each in known
+            if isinstance(each, SnapshotSignature) and each.validator == index
+        ]
+        return [*own, *self._confirm()]
+
+    def _confirm(self) -> list[Message]:
+        own = None if self.recovery.is_open() else self.recovery.own_confirmation()
+        return [] if own is None else [own]
+
+    def _on_forked(self, is_forked: bool) -> list[Message]:
+        return self._confirm() if is_forked else []
+
+    def _on_confirmation(self, message: ForkConfirmation) -> list[Message]:
+        was_open = self.recovery.is_open()
+        _, questions = self.recovery.on_confirmation("the sequencer", message)
+        if was_open or not self.recovery.is_open():
+            return questions
+        return [*questions, *self._ask()]
+
+    def _check_catch_up(self, block: Block) -> None:
+        """Refuse anything but an empty block, 1 ms after its parent, while a fork catches up."""
+        others = [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT or tx.data]
+        height, time_ms = block.header.number, block.extension.time_ms
+        check_catch_up(self._blockchain, height, time_ms, others)
+
+    def _begin_branch(self) -> None:
+        """Forget what was about the branch that was left."""
+        self._queue.clear()
+        self._suspect, self._asked = None, None
+        self._certified_hint, self._waiting_height = 0, 0
+        self._found = ""
 
     # --- disputes --------------------------------------------------------------------------------
 

@@ -17,13 +17,14 @@ from typing import NamedTuple
 from node.chain import keys
 from node.chain.block import Block, decode_wire_block, encode_wire_block, header_hash
 from node.chain.blockchain import Blockchain, Executed, Head
-from node.chain.certificate import proposal_bytes, verify_certificate
+from node.chain.certificate import Certificate, proposal_bytes, verify_certificate
 from node.chain.genesis import Genesis
 from node.chain.ledger import Derived, Moment, StateLedger
 from node.chain.store import BlockStore, Place
+from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.validation import compare_changes, validate_result
 from node.consensus.dispute import decode_dispute, identity_of, shorten, verify_dispute
-from node.crypto import ed25519_verify
+from node.crypto import ed25519_verify, keccak256
 from node.errors import (
     DatabaseMismatch,
     InvalidBlock,
@@ -36,6 +37,9 @@ from node.errors import (
     show,
 )
 from node.perp.invariants import check_all
+from node.snapshot.apply import check_catch_up
+from node.snapshot.fork import build_fork_block
+from node.snapshot.plan import decode_plan
 from node.state.account import encode_account
 from node.state.flat import flat_root
 from node.state.kv import KeyValue, MemoryDb
@@ -207,7 +211,7 @@ class _Verification:
         named = self._chain.block_at(block.extension.certified_height)
         certificate = None if named is None else self._store.load_certificate(named.hash)
         try:
-            executed = self._chain.recompute(block, certificate)
+            executed = self._recompute(block, parent, certificate)
         except InvalidBlock as refusal:
             raise _from_refusal(refusal) from refusal
         try:
@@ -227,6 +231,19 @@ class _Verification:
         derived = executed.ledger.derive(state)
         self._chain.head = Head(block, executed.receipts, state, derived)
 
+    def _recompute(self, block: Block, parent: Block, certificate: Certificate | None) -> Executed:
+        """Execute a block again; a fork's is built again, from the plan that the council signed."""
+        if block.extension.fork_id == parent.extension.fork_id:
+            people = [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT or tx.data]
+            check_catch_up(self._chain, block.header.number, block.extension.time_ms, people)
+            return self._chain.recompute(block, certificate)
+        height = block.header.number
+        plan_hash = Hash32(block.transactions[0].data) if block.transactions else Hash32(b"")
+        document = self._database.get(keys.plan_row(plan_hash))
+        _same(height, "fork plan", None if document is None else keccak256(document), plan_hash)
+        assert document is not None, "it has a hash"
+        return build_fork_block(self._chain, decode_plan(document))
+
     def _check_senders(self, block: Block) -> None:
         """Recover every sender: our own disk keeps them beside the transactions."""
         recovered = decode_wire_block(encode_wire_block(block))
@@ -239,7 +256,8 @@ class _Verification:
     def _check_signatures(self, block: Block) -> None:
         height, identity = block.header.number, self._chain.identity_of(block)
         validators = self._chain.validators_of(block)
-        if validators.sequencer:
+        parent = self._chain.head.block
+        if validators.sequencer and block.extension.fork_id == parent.extension.fork_id:
             signature = self._store.load_signature(block.hash)
             message = proposal_bytes(identity, height, block.hash)
             if not ed25519_verify(validators.sequencer, signature, message):

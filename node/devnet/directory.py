@@ -4,6 +4,8 @@ genesis.json   written once, before anything else; every start reads it
 db/, HEAD      the node's database and its side file (`node.service`)
 prices.json    where the replay of a price file began
 logs/          what each process of this start said
+snapshots/     signatures of the validators' snapshots; with --validators 0 the snapshots
+hold           a council's halt where no block could carry it (`node.consensus.hold`)
 keys/          the nodes' own keys, made once, readable by their owner alone
 validator-N/   a validator's own data directory
 """
@@ -38,6 +40,8 @@ PRICES_FILE = "prices.json"
 LOG_DIRECTORY = "logs"
 LOCK_FILE = "devnet.lock"
 KEYS_DIRECTORY = "keys"
+SNAPSHOTS_DIRECTORY = "snapshots"
+HOLD_FILE = "hold"
 OWN_NAMES = {
     GENESIS_FILE,
     DATABASE_DIRECTORY,
@@ -46,6 +50,8 @@ OWN_NAMES = {
     LOG_DIRECTORY,
     LOCK_FILE,
     KEYS_DIRECTORY,
+    SNAPSHOTS_DIRECTORY,
+    HOLD_FILE,
     *(f"validator-{index}" for index in range(VALIDATORS_MAX)),
 }
 

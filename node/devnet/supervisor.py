@@ -53,6 +53,8 @@ class DevnetConfig(NamedTuple):
     block_time_ms: DurationMs
     instant: bool
     faults: bool = False
+    snapshot_interval: int = 100
+    """Blocks."""
 
 
 def run_devnet(config: DevnetConfig) -> None:
@@ -196,6 +198,7 @@ class Supervisor:
         arguments += ["--genesis", str(self._directory.genesis_path)]
         arguments += ["--data-dir", str(data_dir)]
         arguments += ["--host", config.host, "--port", str(port)]
+        arguments += ["--snapshot-interval", str(config.snapshot_interval)]
         for name in config.host_names:
             arguments += ["--host-name", name]
         for origin in config.allowed_origins:

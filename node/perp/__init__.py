@@ -15,15 +15,25 @@ Accounts and money (`account`)
   M2  A balance is signed: buying lowers it by the notional, selling raises it. Equity is the
       balance, the positions at the mark and the funding that is pending.
   M3  Deposits and withdrawals move between tokens and margin. What stays after a withdrawal must
-      carry the initial margin and a tenth of the open notional; everything it touches must be OPEN.
+      carry the initial margin and a tenth of the open notional, at the less favourable of mark and
+      oracle; everything it touches must be OPEN.
+  M4  An account may let agents trade for it, until a time and never withdraw, and may ask of itself
+      a larger initial margin than a market does (`agent`, `leverage`).
 
-Markets, modes and prices (`market`, `parameters`, `status`, `modes`, `oracle`, `mark`)
+Markets, modes and prices (`market`, `parameters`, `status`, `modes`, `decrees`, `maintenance`,
+`closure`, `oracle`, `mark`)
   Modes  OPEN, POST_ONLY, CANCEL_ONLY, HALTED: the stricter of chain and market wins.
+  X1  The council halts the chain at the end of a block, and it stands until the council resumes it.
+      What it sets (`decrees`) takes effect at the block's end, and X2 leads no further toward OPEN.
   X2  Gaps between blocks, stale and jumping prices close a market; time and a quorum reopen it.
+  X3  A maintenance window walks the chain to HALTED and back at its heights and time.
   X4  After every return to OPEN, liquidations and triggers wait for the grace period.
+  X5  A market ends by the council's word: every position is closed at one price, for ever.
   P1  A market's candidate price is the lower median of its reporters' fresh reports.
   P2  A report counts unless it is malformed, late or of another fork; a price that jumps must be
-      confirmed. Until P3 there is one price: the mark is the accepted oracle price.
+      confirmed.
+  P3  The mark is the median of the oracle price, of how far the book stood from it for 150 s, and
+      of book and last trade: within a band, and the oracle price where the book is too thin.
 
 Funding (`funding`)
   F1  Each block samples how far the book's impact prices are from the oracle.
@@ -39,22 +49,29 @@ Margin (`margin`)
   G3  A fill needs equity ≥ initial margin after it, or reduces risk for no more than its share of
       the equity. An order may rest if equity carries it, or if it asks for nothing more.
   G4  A maker is tested again at the match; one that fails is cancelled and matching goes on.
+  G5  What equity no longer carries is cancelled, the most passive orders first (`shedding`).
 
 Orders (`order`, `book`, `fill`, `fee`, `settlement`, `trading`, `trigger`)
-  O1  Limit orders that rest, are immediate or only post; market orders; take-profit and stop-loss;
-      reduce-only; cancel one or all.
-  O2  Price, then time, at the maker's price. Who meets his own order cancels it. Reduce-only orders
-      follow the position.
+  O1  Limit orders that rest, for good or until a time, are immediate, whole or nothing, or only
+      post; market orders; take-profit and stop-loss with or without a limit price, alone or in
+      pairs of which one trades; stop orders; reduce-only; client ids; amending; cancelling by number
+      or client id, all in a market, all, and all of whoever goes silent (a dead-man's cancel).
+  O2  Price, then time, at the maker's price. Who meets his own order cancels it, or says otherwise.
+      Reduce-only orders and triggers follow the position.
   O3  Fees are ceiled for who pays and floored for who receives; a rebate is never larger than the
       taker's fee. Liquidations pay no taker fee and get nobody a rebate.
   O4  Aggressive orders trade within a band around the mark; passive ones are free.
   O5  Triggers look at the block's mark and enter the next block ahead of other takers.
-  O7  An order below the minimum value must close its position.
+  O7  An order below the minimum value must close its position. Open orders, orders in a block,
+      positions and a market's open interest have limits.
   O8  Liquidations, triggers and a taker's removals of makers are bounded in each block.
 
-Liquidation (`liquidation`)
+Liquidation (`liquidation`, `health`, `watch`, `bankruptcy`, `vault`, `deleveraging`)
   L1  Below maintenance margin, the lowest equity/MM goes first.
   L2  A part of one position at a time, at a price that leaves equity/MM no lower.
+  L3  What then stands far below its margin the vault takes over, if it can carry it, and works off
+      in small orders near the mark.
+  L4  What nobody could take closes against the other side, who gained most first, zero-sum.
   L5  A fill, its fee and the vault's part are one entry; the vault is never driven below zero.
   L6  A debt without a position is paid by the vault as far as it can, the rest is the deficit.
 
@@ -62,7 +79,4 @@ Invariants (`invariants`)
   I1 to I9 are functions of production: whoever seals or signs a block has asked them.
 
 What is said is told by `events`; what is shown to readers by `view`, with the same functions.
-Agents and own leverage (M4), deleveraging of orders and positions (G5, L3, L4), time-limited and
-fill-or-kill orders, amendments and batches (O1), the mark of P3, maintenance windows and settlement
-of markets (X3, X5) are not here yet, and nothing pretends that they were.
 """

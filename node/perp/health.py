@@ -7,7 +7,7 @@ badly before, and those whose markets left the bounds that their last judgement 
 
 from typing import NamedTuple
 
-from node.perp.account import SYSTEM_ADDRESS_MAX, get_account
+from node.perp.account import SYSTEM_ADDRESS_MAX, get_account, get_own_fraction
 from node.perp.funding import get_funding
 from node.perp.ledger import Ledger
 from node.perp.margin import (
@@ -177,7 +177,8 @@ def compute_bounds(
             bounds.append(Bound(market, BoundKind.WORTH_TO, sight.worth + room))
     if part.open_notional > 0:
         open_value = div_floor(part.open_notional, mark)  # Atoms by tick of mark, exact.
-        fraction = get_initial_fraction(sight.params, part.open_notional)
+        own = get_own_fraction(get_account(ledger, owner), market)
+        fraction = max(own, get_initial_fraction(sight.params, part.open_notional))
         slope = fraction + max(0, sight.params.taker_fee_ppm)
         room = mul_div_floor(max(0, quarter - 2), PPM, open_value * slope)
         highest = mark + room

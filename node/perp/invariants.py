@@ -306,9 +306,9 @@ def _check_chain_mode(before: Ledger, after: Ledger, decreed: Decreed) -> None:
             old,
             is_alarmed=is_gap(after),
             is_confirmed=any(
-                max(get_status(before, market).mode, Mode.CANCEL_ONLY)
-                > get_status(after, market).mode
+                get_status(after, market).mode < Mode.CANCEL_ONLY
                 for market in after.market_ids
+                if market not in decreed.decrees
             ),
             is_seasoned=is_seasoned(after, old),
         )

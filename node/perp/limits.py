@@ -17,7 +17,7 @@ from node.errors import (
 )
 from node.perp.account import get_account, get_position
 from node.perp.ledger import Ledger
-from node.perp.order import NEVER, OrderRequest, TimeInForce
+from node.perp.order import OrderRequest, TimeInForce
 from node.perp.parameters import MAGNITUDE_MAX
 from node.units import Address, Lots, MarketId, OrderId, TimeMs
 
@@ -62,14 +62,10 @@ def require_position_room(ledger: Ledger, owner: Address, market: MarketId, size
 
 
 def require_expiry(ledger: Ledger, request: OrderRequest) -> None:
-    """Raise InvalidExpiry unless the order has one if and only if it may (O1)."""
-    expires_ms, time_in_force = request.expires_ms, request.time_in_force
-    if time_in_force == TimeInForce.GTT or (
-        time_in_force == TimeInForce.POST_ONLY and expires_ms != NEVER
-    ):
-        require_future(ledger, expires_ms)
-    elif expires_ms != NEVER:
-        raise InvalidExpiry(expires_ms, ledger.time_ms)
+    """Raise InvalidExpiry unless an order that has an expiry, or needs one, may have this (O1)."""
+    if request.time_in_force not in (TimeInForce.GTT, TimeInForce.POST_ONLY):
+        raise InvalidExpiry(request.expires_ms, ledger.time_ms)
+    require_future(ledger, request.expires_ms)
 
 
 def require_future(ledger: Ledger, time_ms: TimeMs) -> None:

@@ -200,7 +200,7 @@ def _process_order(
         settlement=settlement,
     ).size
     if filled != 0:
-        touched += [owner, *settlement.makers]
+        touched += [owner, VAULT, *settlement.makers]  # the vault paid or was paid
         ledger.emit(
             PositionLiquidated(
                 market,

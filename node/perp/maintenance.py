@@ -44,7 +44,8 @@ def process_schedule(ledger: Ledger, window: Maintenance) -> None:
 def process_maintenance(ledger: Ledger) -> None:
     """Take the step of the window that this block is due for (X3).
 
-    Before the council's own actions, which thus have the last word.
+    Before the council's own actions, which thus have the last word: a halt that the council made
+    is not the window's to end.
     """
     window = ledger.maintenance
     if window is None:
@@ -52,8 +53,9 @@ def process_maintenance(ledger: Ledger) -> None:
     status = ledger.status
     if is_over(ledger, window):
         ledger.set_maintenance(None)
-        if status.mode == Mode.HALTED or status.halt_height:
-            process_resume(ledger)
+        if status.mode == Mode.HALTED:
+            if status.since_height == window.halt_height:
+                process_resume(ledger)
         else:
             process_decree(ledger, Decree(CHAIN, status.mode, held=Mode.OPEN))
     elif ledger.height == window.start_height:

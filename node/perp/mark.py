@@ -11,6 +11,9 @@ B is the integral of a step function, and what is kept are its steps: a block in
 not move writes nothing.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from operator import mul, sub
 from typing import NamedTuple
 
 from node.errors import MarketNotFound
@@ -169,23 +172,25 @@ def compute_basis(basis: Basis, sample: int, *, from_ms: TimeMs) -> Basis:
     if sample == (basis.values[-1] if basis.values else 0):
         return basis
     starts, values = (*basis.starts_ms, from_ms), (*basis.values, sample)
-    first = 0
-    while starts[first + 1 :] and starts[first + 1] <= from_ms - BASIS_WINDOW_MS:
-        first += 1
+    first = _find_step(starts, from_ms - BASIS_WINDOW_MS)
     return Basis(starts[first:], values[first:])
 
 
 def compute_average_basis(basis: Basis, time_ms: TimeMs) -> int:
     """Return B = trunc(Σ (mid2 - 2·oracle)·elapsed_ms / 300,000) over the window, in ticks (P3)."""
+    if not basis.values:
+        return 0
     window_from = time_ms - BASIS_WINDOW_MS
-    total = 0
-    until: int = time_ms
-    for start, value in zip(reversed(basis.starts_ms), reversed(basis.values), strict=True):
-        total += value * (until - max(start, window_from))
-        until = start
-        if start <= window_from:
-            break
+    first = _find_step(basis.starts_ms, window_from)
+    starts, values = basis.starts_ms[first:], basis.values[first:]
+    total = sum(map(mul, values, map(sub, (*starts[1:], time_ms), starts)))
+    total -= values[0] * max(0, window_from - starts[0])
     return div_trunc(total, 2 * BASIS_WINDOW_MS)
+
+
+def _find_step(starts: Sequence[TimeMs], time_ms: int) -> int:
+    """Return the index of the step that holds at a time, the first one's before it began."""
+    return max(0, bisect_right(starts, time_ms) - 1)
 
 
 def _median(*three: int) -> int:

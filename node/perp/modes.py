@@ -179,9 +179,9 @@ def process_reopening(ledger: Ledger) -> None:
     confirmed, reopened, is_market_beyond = [], [], False
     for market in ledger.market_ids:
         status = get_status(ledger, market)
-        is_market_beyond = is_market_beyond or status.mode < Mode.CANCEL_ONLY
         if market in decreed:
             continue
+        is_market_beyond = is_market_beyond or status.mode < Mode.CANCEL_ONLY
         if status.mode == Mode.CANCEL_ONLY:
             counted = _process_quorum(ledger, market)
             if status.held <= Mode.POST_ONLY and _is_confirmed(ledger, counted):

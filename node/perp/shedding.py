@@ -4,7 +4,7 @@ Quotes of an account that lost money are a promise that others would have to kee
 go first, so that what is about to trade stays as long as it can.
 """
 
-from node.perp.account import get_account
+from node.perp.account import get_account, get_position
 from node.perp.fill import process_removal
 from node.perp.health import Sights, process_judgement
 from node.perp.ledger import Ledger
@@ -25,7 +25,7 @@ def process_shedding(ledger: Ledger, sights: Sights) -> None:
 
 
 def _process_account(ledger: Ledger, owner: Address, sights: Sights) -> bool:
-    """Cancel until equity ≥ IM or nothing is left; tell whether anything was cancelled."""
+    """Cancel until equity ≥ IM or none is left that adds risk; tell whether any was cancelled."""
     orders = [
         (market, order)
         for market in get_account(ledger, owner).markets
@@ -34,12 +34,27 @@ def _process_account(ledger: Ledger, owner: Address, sights: Sights) -> bool:
         if not order.reduce_only
     ]
     orders.sort(key=lambda row: _rank(row[0], row[1], sights[row[0]].mark))
-    for count, (market, order) in enumerate(orders):
+    is_changed = False
+    for market, order in orders:
         risk = compute_risk(ledger, owner)
         if risk.equity >= risk.initial:
-            return count > 0
-        process_removal(ledger, market, order, CancelReason.UNCOVERED)
-    return bool(orders)
+            break
+        if _adds_risk(ledger, market, order):
+            process_removal(ledger, market, order, CancelReason.UNCOVERED)
+            is_changed = True
+    return is_changed
+
+
+def _adds_risk(ledger: Ledger, market: MarketId, order: Order) -> bool:
+    """Tell whether the orders on its side could do more than close the position (G5).
+
+    A way out is no risk, whether its owner called it reduce-only or not.
+    """
+    position = get_position(ledger, order.owner, market).size
+    exposure = ledger.book(market).exposure_of(order.owner)
+    if order.size > 0:
+        return exposure.buys > -position
+    return exposure.sells > position
 
 
 def _rank(market: MarketId, order: Order, mark: Ticks) -> tuple[int, int, MarketId, int]:

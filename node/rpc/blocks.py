@@ -19,7 +19,14 @@ class BlockHash(NamedTuple):
     require_canonical: bool
 
 
-BlockRef = Tag | Height | BlockHash
+class BlockOnFork(NamedTuple):
+    """The block that had a number while a fork was the chain's: {"forkId", "blockNumber"}."""
+
+    fork_id: int
+    height: Height
+
+
+BlockRef = Tag | Height | BlockHash | BlockOnFork
 """A block as a caller names it."""
 
 
@@ -39,6 +46,8 @@ def parse_block(value: object) -> BlockRef:
     """Read a tag, a number, a hash or an EIP-1898 object."""
     if isinstance(value, dict):
         number, block_hash = value.get("blockNumber"), value.get("blockHash")
+        if "forkId" in value:
+            return _parse_on_fork(value["forkId"], number)
         if number is not None and block_hash is not None:
             raise ValueError(
                 "cannot specify both BlockHash and BlockNumber, choose one or the other"
@@ -56,6 +65,12 @@ def parse_block(value: object) -> BlockRef:
     return parse_block_number(value)
 
 
+def _parse_on_fork(fork_id: object, number: object) -> BlockOnFork:
+    if not isinstance(fork_id, int) or isinstance(fork_id, bool) or not 0 <= fork_id < 2**21:
+        raise ValueError("invalid forkId: want a number from 0")
+    return BlockOnFork(fork_id, Height(parse_quantity(number, highest=INT64_MAX)))
+
+
 async def find_block(core: Core, ref: BlockRef) -> Block | None:
     """Return the block, None if there is none; `pending` stands for the head it builds on."""
     if isinstance(ref, str):
@@ -69,6 +84,8 @@ async def find_block(core: Core, ref: BlockRef) -> Block | None:
         return heads.latest
     if isinstance(ref, BlockHash):
         return await core.block_by_hash(ref.hash)
+    if isinstance(ref, BlockOnFork):
+        return await core.block_on_fork(ref.fork_id, ref.height)
     latest = core.heads().latest
     if ref == latest.header.number:
         return latest

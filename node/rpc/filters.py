@@ -17,7 +17,7 @@ from node.consensus.core import Core
 from node.rpc.context import Context
 from node.rpc.errors import ServerError
 from node.rpc.hex import data
-from node.rpc.logs import LogFilter, query_logs, query_range, resolve_range
+from node.rpc.logs import LogFilter, query_logs, query_range, render_matching, resolve_range
 from node.rpc.render import Json, render_pending
 from node.units import Hash32, Height
 
@@ -52,10 +52,11 @@ class Feed(Generic[T]):
 
 
 class Head(NamedTuple):
-    """A block that became head."""
+    """A block that became head, or that a fork left."""
 
     height: Height
     hash: Hash32
+    is_left: bool = False
 
 
 @dataclass(slots=True)
@@ -88,6 +89,10 @@ class Filters:
     def on_head(self, block: Block) -> None:
         """Note a new head."""
         self._heads.append(Head(block.header.number, block.hash))
+
+    def on_left(self, block: Block) -> None:
+        """Note a block that a fork left."""
+        self._heads.append(Head(block.header.number, block.hash, is_left=True))
 
     def on_pending(self, tx: Transaction) -> None:
         """Note a transaction that the mempool took."""
@@ -154,9 +159,28 @@ class Filters:
                 return [render_pending(tx) for tx in transactions]
             return [data(tx.hash) for tx in transactions]
         heads = self._take(filter_id, found, self._heads)
+        left = [head.hash for head in heads if head.is_left]
+        came = [head for head in heads if not head.is_left]
         if found.logs is None:
-            return [data(head.hash) for head in heads]
-        return await self._new_logs(found.logs, [head.height for head in heads])
+            return [data(head.hash) for head in came]
+        new = {head.hash for head in came}
+        removed = await self._removed_logs(
+            found.logs, [block_hash for block_hash in left if block_hash not in new]
+        )
+        gone = set(left)
+        heights = [head.height for head in came if head.hash not in gone]
+        return removed + await self._new_logs(found.logs, heights)
+
+    async def _removed_logs(self, wanted: LogFilter, left: list[Hash32]) -> list[Json]:
+        """Return the logs that a client was told of and that a fork removed, newest first."""
+        removed: list[Json] = []
+        for block_hash in left:
+            block = await self._core.block_by_hash(block_hash)
+            receipts = await self._core.receipts(block_hash)
+            if block is not None and receipts is not None:
+                logs = render_matching(wanted, block, receipts, are_removed=True)
+                removed += reversed(list(logs))
+        return removed
 
     def _take(self, filter_id: str, found: Filter, feed: Feed[T]) -> list[T]:
         items = feed.since(found.position)

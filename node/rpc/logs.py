@@ -105,9 +105,9 @@ def find_matching(
 
 
 def render_matching(
-    wanted: LogFilter, block: Block, receipts: Sequence[Receipt]
+    wanted: LogFilter, block: Block, receipts: Sequence[Receipt], *, are_removed: bool = False
 ) -> Iterator[dict[str, Json]]:
-    """Yield a block's wanted logs."""
+    """Yield a block's wanted logs, of a block of the chain or of one that a fork removed."""
     for tx_index, log_index, log in find_matching(wanted, block, receipts):
         yield render_log(
             block,
@@ -115,6 +115,7 @@ def render_matching(
             tx_hash=block.transactions[tx_index].hash,
             tx_index=tx_index,
             log_index=log_index,
+            is_removed=are_removed,
         )
 
 

@@ -8,7 +8,18 @@ damages: it is refused to foreign origins, and to everybody where the node liste
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from node.rpc import calls, eth, fees, filters, governance, logs, open_orders, perp, subscriptions
+from node.rpc import (
+    calls,
+    eth,
+    fees,
+    filters,
+    governance,
+    logs,
+    open_orders,
+    perp,
+    recovery,
+    subscriptions,
+)
 from node.rpc.blocks import BlockHash, parse_block, parse_block_number
 from node.rpc.hex import INT64_MAX, parse_address, parse_data, parse_hash, parse_quantity
 from node.rpc.hex import parse_storage_key as read_storage_key
@@ -179,6 +190,22 @@ METHODS: Final[Mapping[str, Method]] = {
             Param("count", governance.parse_count, governance.COUNT_DEFAULT),
         ),
     ),
+    # snapshots and forks
+    "perp_getSnapshots": Method(recovery.get_snapshots),
+    "perp_createSnapshot": Method(
+        recovery.create_snapshot, (Param("height", recovery.parse_height, None),), guarded=True
+    ),
+    "perp_makeForkPlan": Method(recovery.make_plan, (Param("wishes", recovery.parse_wishes),)),
+    "perp_submitForkPlan": Method(
+        recovery.submit_plan,
+        (
+            Param("plan", recovery.parse_plan),
+            Param("signatures", governance.parse_signatures),
+        ),
+        guarded=True,
+    ),
+    "perp_getFork": Method(recovery.get_fork, (Param("forkId", recovery.parse_fork_id, None),)),
+    "perp_getTransactionStatus": Method(recovery.get_transaction_status, (_TX_HASH,)),
     # faults on purpose: only with --faults
     "debug_injectFault": Method(
         perp.inject_fault,

@@ -115,9 +115,15 @@ def render_pending(tx: Transaction) -> dict[str, Json]:
 
 
 def render_log(
-    block: Block, log: Log, *, tx_hash: Hash32, tx_index: int, log_index: int
+    block: Block,
+    log: Log,
+    *,
+    tx_hash: Hash32,
+    tx_index: int,
+    log_index: int,
+    is_removed: bool = False,
 ) -> dict[str, Json]:
-    """Return a log; `log_index` counts through the whole block."""
+    """Return a log; `log_index` counts through the whole block. A fork may have removed it."""
     return {
         "address": data(log.address),
         "topics": [data(topic) for topic in log.topics],
@@ -128,7 +134,7 @@ def render_log(
         "transactionHash": data(tx_hash),
         "transactionIndex": quantity(tx_index),
         "logIndex": quantity(log_index),
-        "removed": False,
+        "removed": is_removed,
     }
 
 

@@ -110,6 +110,7 @@ class RpcServer:
 
     async def start(self) -> None:
         """Begin to serve; return when connections are taken."""
+        self._core.subscribe_left(self._tell_left)
         self._core.subscribe_heads(self._tell_head)
         self._core.subscribe_pending(self._tell_pending)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
@@ -132,6 +133,9 @@ class RpcServer:
     def _tell_head(self, block: Block, receipts: Sequence[Receipt]) -> None:
         self._call_soon(self._on_head, block, receipts)
 
+    def _tell_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
+        self._call_soon(self._on_left, block, receipts)
+
     def _tell_pending(self, tx: Transaction) -> None:
         # One wake-up of the loop for all that is admitted before it comes to them.
         self._pending.append(tx)
@@ -146,6 +150,10 @@ class RpcServer:
         self._recent.on_head(block, receipts)
         self._filters.on_head(block)
         self._subscriptions.on_head(block, receipts)
+
+    def _on_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
+        self._filters.on_left(block)
+        self._subscriptions.on_left(block, receipts)
 
     def _on_pending(self) -> None:
         while self._pending:

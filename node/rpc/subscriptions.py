@@ -169,6 +169,15 @@ class Subscriptions:
                     for log in render_matching(subscription.logs, block, receipts):
                         subscriber.notify(subscription_id, orjson.dumps(log))
 
+    def on_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
+        """Tell every subscriber about the logs it had of a block that a fork left."""
+        for subscriber in list(self._subscribers):
+            for subscription_id, subscription in subscriber.subscriptions.items():
+                if subscription.logs is not None:
+                    removed = render_matching(subscription.logs, block, receipts, are_removed=True)
+                    for log in reversed(list(removed)):
+                        subscriber.notify(subscription_id, orjson.dumps(log))
+
     def on_pending(self, tx: Transaction) -> None:
         """Tell every subscriber of pending transactions about one."""
         for subscriber in list(self._subscribers):

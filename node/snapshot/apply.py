@@ -20,7 +20,8 @@ from node.chain.transaction import Transaction
 from node.errors import BodyMismatch, HeaderMismatch
 from node.snapshot.check import find_applied
 from node.snapshot.fork import build_fork_block, load_forks
-from node.snapshot.plan import Plan, decode_plan, encode_plan
+from node.snapshot.plan import Plan, decode_plan, encode_plan, plan_hash
+from node.state.flat import untag_row
 from node.units import Height, TimeMs
 
 BumpSignState = Callable[[Block], None]
@@ -67,7 +68,8 @@ def _carry_out(blockchain: Blockchain, plan: Plan, bump_sign_state: BumpSignStat
     executed = build_fork_block(blockchain, plan)
     block = executed.block
     crash_point("fork: F built")
-    kv.write([(keys.FORK_ROW, encode_plan(plan))])
+    document = encode_plan(plan)
+    kv.write([(keys.FORK_ROW, document), (keys.plan_row(plan_hash(plan)), document)])
     crash_point("fork: marker written")
     rows = [
         *executed.commit.puts,
@@ -77,7 +79,9 @@ def _carry_out(blockchain: Blockchain, plan: Plan, bump_sign_state: BumpSignStat
     kv.write(rows, executed.commit.deletes)
     crash_point("fork: F written")
     flip = build_flip(blockchain.store, block)
-    kv.write(flip.puts, [*flip.deletes, keys.FORK_ROW])
+    # The flat table is made anew: what it held of the branch that is left may be why it is left.
+    untag = untag_row(keys.STATE_TABLES)
+    kv.write([*flip.puts, untag], [*flip.deletes, keys.FORK_ROW])
     crash_point("fork: head flipped")
     bump_sign_state(block)
     crash_point("fork: sign state bumped")

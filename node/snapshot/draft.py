@@ -22,23 +22,36 @@ from node.state.store import StateReader
 from node.units import Height, TimeMs
 
 
-def make_plan(blockchain: Blockchain, manifest: Manifest, *, reason: str, time_ms: TimeMs) -> Plan:
+def reference_of(manifest: Manifest) -> SnapshotReference:
+    """Return what a plan says of a snapshot."""
+    return SnapshotReference(
+        manifest_hash(manifest),
+        manifest.height,
+        manifest.block_hash,
+        manifest.state_root,
+        manifest.time_ms,
+    )
+
+
+def make_plan(
+    blockchain: Blockchain, snapshot: SnapshotReference, *, reason: str, time_ms: TimeMs
+) -> Plan:
     """Return the plan that leaves the head and goes on from a snapshot of its own chain.
 
     `time_ms` becomes the fork block's time, or the first moment after the head's if that is later.
     Raises OperatorError if the snapshot is not of this chain; MissingState if its state is gone.
     """
     head = blockchain.head.block
-    block = blockchain.block_at(manifest.height)
-    if block is None or block.hash != manifest.block_hash:
+    block = blockchain.block_at(snapshot.height)
+    if block is None or block.hash != snapshot.block_hash:
         raise OperatorError(
-            f"snapshot {manifest.name} is of block 0x{manifest.block_hash.hex()}, which is not in "
+            f"the snapshot is of block 0x{snapshot.block_hash.hex()}, which is not in "
             "this node's chain: choose a snapshot from `perpnode snapshot list`"
         )
     if block.hash == head.hash:
         raise OperatorError(
-            f"snapshot {manifest.name} is of the head itself: there is nothing to undo; choose an "
-            "older one from `perpnode snapshot list`"
+            f"the snapshot is of the head itself, block {snapshot.height}: there is nothing to "
+            "undo; choose an older one from `perpnode snapshot list`"
         )
     fork_id = head.extension.fork_id + 1
     if fork_id > FORK_ID_MAX:
@@ -48,16 +61,10 @@ def make_plan(blockchain: Blockchain, manifest: Manifest, *, reason: str, time_m
         chain_id=blockchain.genesis.chain_id,
         genesis_hash=blockchain.genesis_hash,
         fork_id=fork_id,
-        snapshot=SnapshotReference(
-            manifest_hash(manifest),
-            manifest.height,
-            block.hash,
-            block.header.state_root,
-            extension.time_ms,
-        ),
+        snapshot=snapshot,
         orphan_tip=OrphanTip(head.header.number, head.hash, head.extension.time_ms),
         header=ForkHeader(
-            number=Height(manifest.height + 1),
+            number=Height(snapshot.height + 1),
             parent_hash=block.hash,
             time_ms=TimeMs(max(time_ms, head.extension.time_ms + 1)),
             gas_limit=blockchain.genesis.gas_limit,

@@ -69,6 +69,11 @@ def tag_row(tables: StateTables, root: Hash32) -> tuple[bytes, bytes]:
     return _tag(tables), root
 
 
+def untag_row(tables: StateTables) -> tuple[bytes, bytes]:
+    """Return the row that declares the table nobody's: it must be rebuilt before it is read."""
+    return _tag(tables), b""
+
+
 def move_table(kv: KeyValue, tables: StateTables, before: State, after: State) -> None:
     """Turn a table that is right for `before` into one that is right for `after`."""
 

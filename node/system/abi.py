@@ -52,8 +52,8 @@ class Coder:
 
     __slots__ = (
         "_bools",
-        "_plain",
         "_packer",
+        "_plain",
         "_signed",
         "_unpacker",
         "_zeros",

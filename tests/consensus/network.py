@@ -147,11 +147,14 @@ class Network:
     def deliver(self) -> None:
         """Carry messages until nobody has anything to say."""
         while self.outbox:
-            messages, self.outbox[:] = list(self.outbox), []
-            for message in messages:
-                for follower in self.followers:
-                    if follower.is_linked:
-                        self._answer(follower, follower.node.on_message(through(message)))
+            self.carry()
+
+    def carry(self) -> None:
+        """Carry what the sequencer has published so far, and the answers."""
+        for message in [self.outbox.pop(0) for _ in range(len(self.outbox))]:
+            for follower in self.followers:
+                if follower.is_linked:
+                    self._answer(follower, follower.node.on_message(through(message)))
 
     def tick(self) -> None:
         """Let time pass at the validators."""

@@ -12,6 +12,7 @@ from node.errors import FaultRefused, InvariantViolation
 from node.units import Address, MarketId
 from tests.consensus.network import PRICE, Network
 from tests.helpers.chain import BTC, USDC, Person
+from tests.helpers.devnet import poll
 
 
 class Scene:
@@ -171,7 +172,7 @@ def test_sealing_stops_with_the_reason_and_reads_go_on(scene: Scene, kind: Fault
     network.clock.now_ms += 1_000
 
     network.sequencer.start()
-    network.sequencer._thread.join(timeout=30)
+    poll(lambda: network.sequencer.failure, what="sealing stopped")
 
     phase = network.sequencer.phase()
     assert phase.name == STOPPED

@@ -28,6 +28,7 @@ from node.consensus.messages import (
     Message,
     Proposal,
     RecordRow,
+    SnapshotRequest,
     SnapshotSignature,
     decode_message,
     encode_message,
@@ -59,6 +60,7 @@ EVERY: list[Message] = [
     CouncilAction(b"action"),
     ForkPlan(b"plan"),
     ForkConfirmation(Height(4), HASH, HASH, 1, b"s" * 64),
+    SnapshotRequest(Height(4), HASH),
 ]
 
 

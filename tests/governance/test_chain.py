@@ -1,4 +1,4 @@
-"""Council actions on a whole chain: first in a block, in force from its end, all recorded."""
+"""Council actions on a whole chain: first in a block, in force from its end, recorded (X1)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +59,7 @@ class CouncilChain(Chain):
         self, *actions: Action, transactions: Sequence[Transaction] = (), elapsed_ms: int = 100
     ) -> Block:
         """Seal a block that carries actions at nobody's cost, and import it into a twin."""
-        self.time_ms += elapsed_ms  # type: ignore[assignment,operator]
+        self.time_ms += elapsed_ms  # type: ignore[assignment]
         inputs = [self.submission(action) for action in actions]
         executed = self.blockchain.execute(transactions, self.time_ms, None, inputs)
         self.blockchain.commit(executed)

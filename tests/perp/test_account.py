@@ -158,6 +158,33 @@ def test_withdrawal_leaves_a_tenth_of_open_notional_rounded_up_m3() -> None:
     assert balance_of(ledger, trader(1)) == 112
 
 
+@pytest.mark.parametrize("size", [10, -10])
+@pytest.mark.parametrize(("mark", "oracle"), [(102, 100), (100, 102), (98, 100), (100, 98)])
+def test_withdrawal_counts_the_less_favourable_of_mark_and_oracle_m3(
+    size: int, mark: int, oracle: int
+) -> None:
+    # A long is worth less at the lower of both, a short at the higher; margin is 10 % of the
+    # higher, and nothing else counts.
+    ledger = make_ledger()
+    make_trader(ledger, 1, 500)
+    make_trader(ledger, 2, 2_000)
+    process_order(ledger, trader(2), order(-size, 100))
+    process_order(ledger, trader(1), order(size, 100))
+    set_price(ledger, oracle)
+    ledger.marks.set(MARKET, ledger.marks.rows[MARKET]._replace(price=Ticks(mark)))
+    worst = min(mark, oracle) if size > 0 else max(mark, oracle)
+    available = 500 + size * (worst - 100) - max(mark, oracle)
+
+    with pytest.raises(InsufficientBalance):
+        process_withdrawal(ledger, trader(1), Quote(available + 1))
+    process_withdrawal(ledger, trader(1), Quote(available))
+
+
+def test_withdrawal_of_somebody_who_never_was_is_refused() -> None:
+    with pytest.raises(InsufficientBalance):
+        process_withdrawal(make_ledger(), trader(9), Quote(1))
+
+
 def test_withdrawal_pays_out_unrealised_profit_above_the_margin() -> None:
     # Long 10 from 100, mark 150: equity 200 - 1,000 + 1,500 = 700, IM and floor 150, so 550 leave.
     ledger = make_ledger()

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from node.perp.book import NO_EXPOSURE, Book, Exposure, Journal
 from node.perp.order import Order, Trigger, TriggerKind
-from node.units import Lots, OrderId, Quote, Ticks
+from node.units import Lots, OrderId, Quote, Ticks, TimeMs
 from tests.helpers.ledger import dump_book, trader
 
 
@@ -61,6 +61,9 @@ def test_empty_book_answers_nothing() -> None:
     assert book.exposure_of(trader(1)) == NO_EXPOSURE
     assert list(book.orders_through(trader(1), Ticks(100))) == []
     assert not book.has_owner(trader(1))
+    assert not book.has_closing(trader(1))
+    assert book.find_client(trader(1), 7) is None
+    assert (book.count_of(trader(1)), book.resting_beside(trader(1), Lots(1))) == (0, 0)
 
 
 def test_buys_go_by_price_then_time_o2() -> None:
@@ -264,6 +267,7 @@ def test_forks_of_forks_share_what_nobody_changed() -> None:
 OWNERS = st.integers(1, 3)
 PRICES = st.integers(95, 105)
 SIZES = st.integers(1, 9)
+EXPIRIES = st.sampled_from([0, 0, 4, 5, 9])
 
 
 class NaiveBook:
@@ -298,6 +302,21 @@ class NaiveBook:
             },
             "exposure_of": {owner: self.exposure_of(owner) for owner in owners},
             "fired": sorted(t for t in self.triggers if t.fired_mark),
+            "children": {
+                parent: sorted(t for t in self.triggers if parent and t.parent == parent)
+                for parent in {t.parent for t in self.triggers}
+            },
+            "expiring": [
+                each.id
+                for each in sorted(
+                    (*self.orders, *self.triggers), key=lambda each: (each.expires_ms, each.id)
+                )
+                if each.expires_ms
+            ],
+            "clients": {
+                (each.owner, each.client_id): each.id if each.client_id else None
+                for each in (*self.orders, *self.triggers)
+            },
         }
 
     def exposure_of(self, owner: bytes) -> Exposure:
@@ -325,7 +344,7 @@ class NaiveBook:
         def fires(trigger: Trigger) -> bool:
             is_rise = (trigger.size > 0) == (trigger.kind == TriggerKind.STOP_LOSS)
             reached = mark >= trigger.trigger_price if is_rise else mark <= trigger.trigger_price
-            return reached and not trigger.fired_mark
+            return reached and not trigger.fired_mark and trigger.active != 0
 
         return sorted(trigger for trigger in self.triggers if fires(trigger))
 
@@ -342,11 +361,30 @@ class BookAgainstAList(RuleBasedStateMachine):
         self.parents: list[tuple[Book, NaiveBook]] = []
         self.number = 0
 
-    @rule(owner=OWNERS, price=PRICES, size=SIZES, sell=st.booleans(), reduce_only=st.booleans())
-    def place(self, owner: int, price: int, size: int, sell: bool, reduce_only: bool) -> None:
+    @rule(
+        owner=OWNERS,
+        price=PRICES,
+        size=SIZES,
+        sell=st.booleans(),
+        reduce_only=st.booleans(),
+        expires_ms=EXPIRIES,
+        has_client=st.booleans(),
+    )
+    def place(
+        self,
+        owner: int,
+        price: int,
+        size: int,
+        sell: bool,
+        reduce_only: bool,
+        expires_ms: int,
+        has_client: bool,
+    ) -> None:
         self.number += 1
         order = make_order(
             self.number, -size if sell else size, price, owner=owner, reduce_only=reduce_only
+        )._replace(
+            expires_ms=TimeMs(expires_ms), client_id=1_000 + self.number if has_client else 0
         )
         self.book.put_order(order)
         self.model.orders.append(order)
@@ -372,10 +410,29 @@ class BookAgainstAList(RuleBasedStateMachine):
         price=PRICES,
         size=st.sampled_from([-2, 2]),
         kind=st.sampled_from(TriggerKind),
+        expires_ms=EXPIRIES,
+        parent=st.sampled_from([0, 0, 1, 2]),
+        pending=st.integers(1, 2),
+        has_client=st.booleans(),
     )
-    def wait(self, owner: int, price: int, size: int, kind: TriggerKind) -> None:
+    def wait(
+        self,
+        owner: int,
+        price: int,
+        size: int,
+        kind: TriggerKind,
+        expires_ms: int,
+        parent: int,
+        pending: int,
+        has_client: bool,
+    ) -> None:
         self.number += 1
-        trigger = make_trigger(self.number, size, price, kind, owner=owner)
+        trigger = make_trigger(self.number, size, price, kind, owner=owner)._replace(
+            expires_ms=TimeMs(expires_ms),
+            client_id=1_000 + self.number if has_client else 0,
+            parent=OrderId(parent),
+            pending=Lots(pending if parent else 0),
+        )
         self.book.put_trigger(trigger)
         self.model.triggers.append(trigger)
 
@@ -416,6 +473,30 @@ class BookAgainstAList(RuleBasedStateMachine):
     @invariant()
     def book_is_the_list(self) -> None:
         assert dump_book(self.book) == self.model.dump()
+
+    @invariant()
+    def times_find_what_is_over(self) -> None:
+        for time_ms in (4, 5, 9):
+            over = {
+                each.id
+                for each in (*self.model.orders, *self.model.triggers)
+                if 0 < each.expires_ms <= time_ms
+            }
+            assert set(self.book.expired(TimeMs(time_ms))) == over
+        assert self.book.has_children == any(t.parent for t in self.model.triggers)
+
+    @invariant()
+    def owners_find_what_they_have(self) -> None:
+        for owner in (trader(1), trader(2)):
+            orders = [o for o in self.model.orders if o.owner == owner]
+            triggers = [t for t in self.model.triggers if t.owner == owner]
+            assert self.book.count_of(owner) == len(orders) + len(triggers)
+            assert self.book.has_closing(owner) == (
+                bool(triggers) or any(o.reduce_only for o in orders)
+            )
+            for side in (1, -1):
+                beside = sum(o.size for o in orders if not o.reduce_only and o.size * side > 0)
+                assert self.book.resting_beside(owner, Lots(side)) == beside
 
     @invariant()
     def parents_stay(self) -> None:

@@ -23,7 +23,14 @@ from node.perp.account import (
     process_membership,
     process_withdrawal,
 )
-from node.perp.events import Deposited, FundingSettled
+from node.perp.checks import check_vault
+from node.perp.events import (
+    Deposited,
+    FundingSettled,
+    OrderFilled,
+    PositionDeleveraged,
+    PositionTakenOver,
+)
 from node.perp.funding import get_funding, process_funding, process_premium_sample
 from node.perp.invariants import (
     Touched,
@@ -486,6 +493,78 @@ def test_closed_market_is_no_reason_to_liquidate_i6() -> None:
 
     with pytest.raises(InvariantViolation, match="I6"):
         check_liquidatable(ledger, LONG)
+
+
+# --- the vault ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("in_vault", "kinds"),
+    [
+        (10**6, [PositionTakenOver, OrderFilled]),
+        (0, [PositionDeleveraged]),
+        (19_000, [PositionTakenOver, PositionDeleveraged]),
+    ],
+    ids=["taken over and worked off", "deleveraged", "taken over and deleveraged"],
+)
+def test_block_stands_that_closes_a_whole_position_l3_l4(in_vault: int, kinds: list[type]) -> None:
+    # At 905 LONG's equity is 500, MM 4,525; at 880 it is -2,000. The vault of 19,000 can take it
+    # at 905 with 19,500 ≥ 18,100, and stands below its margin at 700: -1,000.
+    marks = {10**6: [905, 905], 0: [880], 19_000: [905, 700]}[in_vault]
+    ledger = make_ledger(price=1_000, price_move_ppm_max=400_000, vault_size_max=100)
+    make_trader(ledger, 1, 10_000)
+    make_trader(ledger, 2, 10**6)
+    make_trader(ledger, 3, 10**6)
+    deposit(ledger, VAULT, in_vault)
+    run_block(
+        ledger,
+        reports={MARKET: (1_000, 1_000, 1_000)},
+        actions=[place(2, -100, 1_000), place(1, 100, 1_000)],
+    )
+    seen: list[type] = []
+    for mark in marks:
+        before = run_block(
+            ledger, reports={MARKET: (mark, mark, mark)}, actions=[place(3, 50, mark - 3)]
+        )
+        check(before, ledger)
+        check_all(ledger)
+        seen += [type(event) for event in ledger.events if type(event) in kinds]
+
+    assert seen == kinds
+
+
+def test_vault_may_stay_below_zero_but_go_no_lower_i6() -> None:
+    # Worth -50 before and after the block's mark took it there; one atom less is refused.
+    ledger = make_ledger(price=1_000, vault_size_max=100)
+    make_trader(ledger, 2, 10**6)
+    deposit(ledger, VAULT, 10**6)
+    process_order(ledger, SHORT, order(-100, 1_000))
+    process_order(ledger, VAULT, order(100, 1_000))
+    deposit(ledger, VAULT, -(10**6))
+    before = snapshot(ledger)
+    next_block(ledger)
+    ledger.marks.set(MARKET, Mark(Ticks(990), Ticks(0)))
+    check_vault(before, ledger)
+
+    transfer(ledger, VAULT, LONG, 1)
+
+    with pytest.raises(InvariantViolation, match="LiquidatorVault equity: was -1001"):
+        check_vault(before, ledger)
+
+
+@pytest.mark.parametrize(("size", "is_good"), [(49, True), (50, True), (51, False)])
+def test_vault_above_its_cap_may_work_off_i6_l3(size: int, is_good: bool) -> None:
+    ledger = make_ledger(price=1_000, vault_size_max=10)
+    deposit(ledger, VAULT, 10**6)
+    before = snapshot(ledger)
+    before.positions.set((VAULT, MARKET), Position(Lots(50), Quote(0), FundingIndex(0)))
+    ledger.positions.set((VAULT, MARKET), Position(Lots(size), Quote(0), FundingIndex(0)))
+
+    if is_good:
+        check_vault(before, ledger)
+    else:
+        with pytest.raises(InvariantViolation, match="size: was 51, expected at most 50"):
+            check_vault(before, ledger)
 
 
 # --- the full sweep -------------------------------------------------------------------------------

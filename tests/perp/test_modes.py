@@ -260,6 +260,19 @@ def test_open_waits_for_both_impact_prices_x2() -> None:
     assert block(ledger, 100, 100)[1] == Mode.OPEN
 
 
+@pytest.mark.parametrize(("ask", "mode"), [(103, Mode.POST_ONLY), (102, Mode.OPEN)])
+def test_open_waits_for_a_book_within_the_mark_band_x2_p3(ask: int, mode: Mode) -> None:
+    # 2.5 % of 100: from 97.5 to 102.5.
+    ledger = fresh_ledger(reopen_needs_book=True)
+    for _ in range(20):
+        block(ledger, 100, 100)
+    rest(ledger, 1, 11, 98, ledger.height)
+
+    rest(ledger, 2, -10, ask, ledger.height)
+
+    assert block(ledger, 100, 100)[1] == mode
+
+
 def test_open_does_not_wait_for_a_book_for_ever_x2() -> None:
     ledger = fresh_ledger(reopen_needs_book=True, book_wait_ms=8_000)
     for _ in range(4):

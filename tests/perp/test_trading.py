@@ -40,7 +40,7 @@ from node.perp.trading import (
     process_order,
     process_reduce_only_ioc,
 )
-from node.units import Address, Lots, MarketId, OrderId, Quote, Ticks
+from node.units import Address, Lots, MarketId, OrderId, Quote, Ticks, TimeMs
 from tests.helpers.ledger import (
     MARKET,
     DictLedger,
@@ -180,8 +180,10 @@ def test_largest_price_and_size_are_taken() -> None:
 def test_no_order_without_a_price_p1(time_in_force: TimeInForce) -> None:
     ledger = make_ledger(price=0)
     make_trader(ledger, 1, 1_000)
+    expires_ms = ledger.time_ms + 1 if time_in_force == TimeInForce.GTT else 0
+    request = order(1, 90, time_in_force=time_in_force)._replace(expires_ms=TimeMs(expires_ms))
 
-    refusal = refused(ledger, trader(1), order(1, 90, time_in_force=time_in_force))
+    refusal = refused(ledger, trader(1), request)
 
     assert isinstance(refusal, NoPrice)
     with pytest.raises(NoPrice):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from node.errors import Refusal
 from node.perp.account import SYSTEM_ADDRESS_MAX, VAULT, Account
 from node.perp.health import compute_bounds, get_sights, process_watch
+from node.perp.leverage import process_own_margin
 from node.perp.liquidation import process_liquidations
 from node.perp.margin import compute_market_risk, compute_risk
 from node.perp.order import TimeInForce
@@ -93,9 +94,7 @@ def look_at_everybody(ledger: TrackingLedger) -> TrackingLedger:
 def make_tracking(**params: object) -> TrackingLedger:
     plain = make_ledger(price=1_000, **params)
     ledger = TrackingLedger(make_chain_params())
-    ledger.__dict__.update(
-        {key: value for key, value in plain.__dict__.items() if key != "watch"}
-    )
+    ledger.__dict__.update({key: value for key, value in plain.__dict__.items() if key != "watch"})
     return ledger
 
 
@@ -120,6 +119,8 @@ def trade_at_random(ledger: TrackingLedger, dice: Random, markets: list[MarketId
     try:
         if dice.random() < 0.1:
             process_cancel_all(ledger, owner, market)
+        elif dice.random() < 0.1:
+            process_own_margin(ledger, owner, market, RatePpm(dice.choice([0, 80_000, 600_000])))
         elif dice.random() < 0.1:
             deposit(ledger, owner, dice.randint(-300, 300))
         else:
@@ -152,7 +153,8 @@ def test_same_is_done_as_if_everybody_was_looked_at_l1_g5(seed: int) -> None:
                 set_mode(ledger, dice.choice([Mode.OPEN, Mode.CANCEL_ONLY]), market=market)
             if dice.random() < 0.03:
                 params = ledger.all_market_params[market]
-                changed = params._replace(maintenance_ppm=dice.choice([400_000, 600_000]))
+                ppm = RatePpm(dice.choice([400_000, 600_000]))
+                changed = params._replace(maintenance_ppm=ppm)
                 ledger.all_market_params[market] = changed
         for _ in range(2):
             trade_at_random(ledger, dice, markets)
@@ -171,17 +173,19 @@ def test_same_is_done_as_if_everybody_was_looked_at_l1_g5(seed: int) -> None:
     size=st.integers(-200, 200).filter(bool),
     quotes=st.lists(st.tuples(st.integers(-30, 30).filter(bool), st.integers(900, 1_100))),
     margin=st.integers(0, 50_000),
+    own=st.sampled_from([0, 80_000, 600_000]),
     mark=st.integers(1, 2_500),
     index=st.integers(-(10**12), 10**12),
 )
 def test_within_its_bounds_an_account_stays_above_its_margin_l1_g5(
-    size: int, quotes: list[tuple[int, int]], margin: int, mark: int, index: int
+    size: int, quotes: list[tuple[int, int]], margin: int, own: int, mark: int, index: int
 ) -> None:
     ledger = make_ledger(price=1_000, taker_fee_ppm=500, brackets=BRACKETS)
     make_trader(ledger, 1, 10**9)
     make_trader(ledger, 2, 10**9)
     process_order(ledger, SHORT, order(-size, 1_000))
     process_order(ledger, LONG, order(size, 1_000))
+    process_own_margin(ledger, LONG, MARKET, RatePpm(own))
     for lots, price in quotes:
         with suppress(Refusal):
             process_order(ledger, LONG, order(lots, price))
@@ -362,10 +366,10 @@ def test_bounds_of_a_seller_and_of_brackets_g1_g2() -> None:
     # Short 10 with 5 lots offered at 1,002; the worth may rise by half of 1,000 atoms / 10 lots.
     # A rise costs 5 atoms a tick beyond 1,002: 250 / 5 = 50. The slope of 15 lots · 10 %: 248 / 1.5
     # = 165. At 1,134 ticks 15 lots reach the bracket of 17,000.
-    brackets = (BRACKETS[0]._replace(initial_margin_ppm=RatePpm(100_000)),)
-    brackets += (MarginBracket(Quote(17_000), RatePpm(200_000)),)
-    for first, highest in ((brackets, 1_052), (brackets[:1], 1_052)):
-        ledger = make_ledger(price=1_000, brackets=first)
+    first = MarginBracket(Quote(0), RatePpm(100_000))
+    second = MarginBracket(Quote(17_000), RatePpm(200_000))
+    for brackets, highest in (((first, second), 1_052), ((first,), 1_052)):
+        ledger = make_ledger(price=1_000, brackets=brackets)
         make_trader(ledger, 1, 10**6)
         make_trader(ledger, 2, 10**6)
         process_order(ledger, SHORT, order(10, 1_000))
@@ -395,3 +399,10 @@ def test_bound_stops_before_the_next_bracket_g1() -> None:
 
     assert bounds[-1] == Bound(MARKET, BoundKind.MARK_TO, 999)
     assert Lots(40) == ledger.positions.rows[LONG, MARKET].size
+
+
+def test_market_that_asks_for_nothing_has_no_bounds() -> None:
+    ledger = make_ledger()
+    part = compute_market_risk(ledger, LONG, MARKET)
+
+    assert compute_bounds(ledger, LONG, MARKET, part, Quote(0), get_sights(ledger)[MARKET]) == []

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 from node.errors import Refusal
 from node.perp import (
     decrees,
+    expiry,
     funding,
     invariants,
     liquidation,
+    maintenance,
     mark,
     modes,
     oracle,
@@ -43,6 +45,7 @@ ProtocolStep = Callable[[DictLedger], None]
 
 STEPS: tuple[ProtocolStep | ActionClass, ...] = (
     modes.process_gap,
+    maintenance.process_maintenance,
     ActionClass.GOVERNANCE,
     ActionClass.REPORT,
     oracle.process_prices,
@@ -50,6 +53,7 @@ STEPS: tuple[ProtocolStep | ActionClass, ...] = (
     mark.process_mark,
     funding.process_funding,
     ActionClass.ACCOUNT,
+    expiry.process_expiries,
     modes.process_post_only_limits,
     ActionClass.CANCEL,
     ActionClass.POST_ONLY,

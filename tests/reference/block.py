@@ -43,8 +43,8 @@ def shed_and_liquidate(world: World) -> None:
     liquidation.liquidate(world)
 
 
-def keep_modes(world: World) -> None:
-    """The council's modes would take effect here; nobody plays the council yet."""
+def not_played(world: World) -> None:
+    """What would happen here needs something that nobody asks for yet (see README)."""
 
 
 STEPS: dict[str, Callable[[World], None]] = {
@@ -61,6 +61,8 @@ STEPS: dict[str, Callable[[World], None]] = {
     "process_new_triggers": triggers.fire,
     "process_premium_sample": funding.sample,
     "process_reopening": modes.reopen,
-    "process_decrees": keep_modes,
+    "process_decrees": not_played,
+    "process_maintenance": not_played,
+    "process_expiries": not_played,
 }
 """What the protocol does by itself, by what the rules call it; O6 has the order."""

@@ -28,8 +28,16 @@ def shed(world: World) -> None:
 
 
 def _adds_risk(world: World, key: tuple[int, int], order: Order) -> bool:
-    """Not reduce-only."""
-    return not order.reduce_only
+    """What can only close the position adds none, flagged reduce-only or not."""
+    if order.reduce_only:
+        return False
+    held = world.position(order.owner, key[0]).size
+    beside = sum(
+        each.size
+        for _, each in world.orders_of(key[0], order.owner)
+        if each.size * order.size > 0 and not each.reduce_only
+    )
+    return held * order.size >= 0 or abs(beside) > abs(held)
 
 
 def _passivity(world: World, market: int, number: int, order: Order) -> tuple[int, int, int, int]:

@@ -7,7 +7,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from node.chain.genesis import Genesis
+from node.chain.genesis import Genesis, parse_genesis
 from node.crypto import keccak256
 from node.errors import HeaderMismatch
 from node.rpc import governance
@@ -22,10 +22,9 @@ def governed(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Chain]:
     """Return a chain that our council governs."""
-    parse = rpc_chain.parse_genesis
 
     def parse_governed(data: bytes, *, name: str) -> Genesis:
-        return parse(data, name=name)._replace(council=COUNCIL)
+        return parse_genesis(data, name=name)._replace(council=COUNCIL)
 
     monkeypatch.setattr(rpc_chain, "parse_genesis", parse_governed)
     chain = Chain(tmp_path_factory.mktemp("governed"))

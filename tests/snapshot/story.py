@@ -9,7 +9,7 @@ from node.crypto import ed25519_public_key, ed25519_sign
 from node.governance.council import Council
 from node.governance.validators import Validator
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
-from node.snapshot.draft import make_plan
+from node.snapshot.draft import make_plan, reference_of
 from node.snapshot.export import ExportJob
 from node.snapshot.manifest import Manifest
 from node.snapshot.plan import Plan

@@ -20,7 +20,7 @@ from node.perp.order import CancelReason, Trigger, TriggerKind
 from node.perp.status import Mode
 from node.snapshot.apply import apply_plan, catch_up_until, check_catch_up, resume_fork
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
-from node.snapshot.draft import make_plan
+from node.snapshot.draft import make_plan, reference_of
 from node.snapshot.fork import (
     build_fork_block,
     compute_kept,
@@ -399,7 +399,7 @@ def test_liquidations_that_the_fork_reverses_are_told(tmp_path: Path) -> None:
         for _ in range(11):
             chain.seal(*chain.reports(PRICE - step))
 
-    plan = make_plan(chain.blockchain, manifest, reason="", time_ms=TimeMs(chain.time_ms + 60_000))
+    plan = make_plan(chain.blockchain, reference_of(manifest), reason="", time_ms=TimeMs(chain.time_ms + 60_000))
 
     rows = plan.totals["liquidations_reversed"]
     assert [row["account"] for row in rows] == [checksum_address(taker.address)]

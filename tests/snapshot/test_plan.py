@@ -33,7 +33,7 @@ from node.snapshot.approval import (
 )
 from node.snapshot.check import AHEAD_MS_MAX, verify_plan
 from node.snapshot.directory import SnapshotDirectory
-from node.snapshot.draft import make_plan
+from node.snapshot.draft import make_plan, reference_of
 from node.snapshot.fork import build_fork_block
 from node.snapshot.manifest import Manifest
 from node.snapshot.plan import Plan, decode_plan, encode_plan, plan_hash
@@ -177,7 +177,7 @@ def test_plan_is_made_of_a_snapshot_of_this_chain_below_the_head(
 
     for manifest, message in ((foreign, "not in this node's chain"), (head, "nothing to undo")):
         with pytest.raises(OperatorError, match=message):
-            make_plan(case.blockchain, manifest, reason="", time_ms=TimeMs(0))
+            make_plan(case.blockchain, reference_of(manifest), reason="", time_ms=TimeMs(0))
 
 
 # --- the checks -----------------------------------------------------------------------------------

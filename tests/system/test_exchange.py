@@ -117,14 +117,14 @@ def test_orders_are_placed_met_and_seen() -> None:
     fund(ledger, MAKER, TAKER)
 
     assert exchange(ledger, MAKER, "placeOrder", MARKET, -5, 100, POST_ONLY, False) == (1,)
-    order = (f"0x{MAKER.hex()}", -5, 100, False, ledger.height)
+    order = (f"0x{MAKER.hex()}", -5, 100, False, ledger.height, 0, 0, True)
     assert exchange(ledger, TAKER, "getOrder", MARKET, 1) == (order,)
     assert exchange(ledger, TAKER, "placeOrder", MARKET, 3, 100, IOC, False) == (2,)
 
     (fill,) = (event for event in ledger.events if isinstance(event, OrderFilled))
     assert fill == (MARKET, MAKER, TAKER, 1, 2, 3, 100, 0, 0, False)
     placed = [event for event in ledger.events if isinstance(event, OrderPlaced)]
-    assert placed[-1] == (MARKET, TAKER, 2, 3, 100, IOC, False)
+    assert placed[-1] == (MARKET, TAKER, 2, 3, 100, IOC, False, 0, 0)
     assert (size_of(ledger, MAKER), size_of(ledger, TAKER)) == (-3, 3)
     assert exchange(ledger, TAKER, "getOrder", MARKET, 1)[0][1] == -2
     assert exchange(ledger, TAKER, "getPosition", TAKER, MARKET) == ((3, 300, 0, 0),)
@@ -176,7 +176,7 @@ def test_a_trigger_waits_and_is_seen() -> None:
 
     (number,) = exchange(ledger, TAKER, "placeTrigger", MARKET, -5, 90, TriggerKind.STOP_LOSS)
 
-    waits = (f"0x{TAKER.hex()}", -5, 90, TriggerKind.STOP_LOSS, 0)
+    waits = (f"0x{TAKER.hex()}", -5, 90, TriggerKind.STOP_LOSS, 0, 0, True, 0, 0, 0, 0, 0)
     assert exchange(ledger, TAKER, "getTrigger", MARKET, number) == (waits,)
     assert isinstance(ledger.events[-1], TriggerPlaced)
     with pytest.raises(OrderNotFound):
@@ -190,8 +190,8 @@ def test_codes_that_nobody_published_are_refused() -> None:
     fund(ledger, TAKER)
 
     with pytest.raises(InvalidTimeInForce) as refused:
-        exchange(ledger, TAKER, "placeOrder", MARKET, 5, 100, 3, False)
-    assert refused.value.code == 3
+        exchange(ledger, TAKER, "placeOrder", MARKET, 5, 100, 5, False)
+    assert refused.value.code == 5
     with pytest.raises(InvalidTriggerKind):
         exchange(ledger, TAKER, "placeTrigger", MARKET, 5, 100, 2)
 

@@ -1,0 +1,179 @@
+"""An action's file: typed data and the signatures given so far, and how both are shown to people.
+
+Members may sign one file after the other, or each a copy. What is read is checked against the chain
+and its council: a file for another chain, a signature over other words or of somebody else is named
+and refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from node.config import wall_time_ms
+from node.crypto import checksum_address, sign
+from node.devnet.keyfile import read_key_file
+from node.errors import InvalidSignature, MalformedAction, OperatorError
+from node.governance.action import Action, compute_digest, recover_signer
+from node.governance.typed_data import parse_typed_data, render_message, render_typed_data
+from node.perp.order import CancelFilter
+from node.perp.status import Mode
+from node.units import Hash32
+from tools.council import Council
+
+FILE_SIZE_MAX = 1_000_000
+
+
+class ActionFile(NamedTuple):
+    """An action and the signatures given so far."""
+
+    path: Path
+    action: Action
+    digest: Hash32
+    signatures: dict[str, bytes]
+    """By the signer's address."""
+
+
+def load_action(path: Path, council: Council) -> ActionFile:
+    """Read an action's file and check it against the chain and its council."""
+    try:
+        data = path.read_bytes()[: FILE_SIZE_MAX + 1]
+        document = json.loads(data)
+    except OSError as error:
+        raise OperatorError(f"{path}: can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise OperatorError(f"{path}: is no JSON: it is no action's file") from None
+    if not isinstance(document, dict) or sorted(document) != ["signatures", "typedData"]:
+        raise OperatorError(f"{path}: must have typedData and signatures alone")
+    try:
+        action = parse_typed_data(document["typedData"], council.domain)
+    except MalformedAction as error:
+        raise OperatorError(f"{path}: is not for this chain, or damaged: {error}") from None
+    digest = compute_digest(action, council.domain)
+    return ActionFile(path, action, digest, _read_signatures(path, document, digest, council))
+
+
+def _read_signatures(
+    path: Path, document: dict[str, Any], digest: Hash32, council: Council
+) -> dict[str, bytes]:
+    if not isinstance(document["signatures"], dict):
+        raise OperatorError(f"{path}: signatures must be an object by address")
+    signatures = {}
+    for address, text in document["signatures"].items():
+        try:
+            signature = bytes.fromhex(str(text).removeprefix("0x"))
+            signer = checksum_address(recover_signer(digest, signature))
+        except (ValueError, InvalidSignature):
+            raise OperatorError(f"{path}: the signature of {address} is malformed") from None
+        if signer != address:
+            raise OperatorError(f"{path}: the signature of {address} is not over these words")
+        if address not in council.members:
+            raise OperatorError(f"{path}: {address} has signed and is not in the council")
+        signatures[address] = signature
+    return signatures
+
+
+def make_signature(loaded: ActionFile, key: Path) -> bytes:
+    """Sign an action with the key of a file."""
+    r, s, y_parity = sign(loaded.digest, read_key_file(key).private_key)
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + y_parity])
+
+
+def parse_signature(text: str) -> bytes:
+    """Read a wallet's signature in hex; raise OperatorError."""
+    if not re.fullmatch("0x[0-9a-fA-F]{130}", text):
+        raise OperatorError("--signature is not 0x and 130 hex digits: take the wallet's whole one")
+    return bytes.fromhex(text[2:])
+
+
+def find_signer(loaded: ActionFile, signature: bytes) -> str:
+    """Return who signed an action, as far as a signature tells; raise OperatorError."""
+    try:
+        return checksum_address(recover_signer(loaded.digest, signature))
+    except InvalidSignature as error:
+        raise OperatorError(f"the signature is malformed: {error}") from None
+
+
+def save_action(made: ActionFile, council: Council) -> None:
+    """Write an action and its signatures, whole or not at all."""
+    document = {
+        "typedData": render_typed_data(made.action, council.domain),
+        "signatures": {
+            address: "0x" + signature.hex() for address, signature in made.signatures.items()
+        },
+    }
+    temporary = made.path.with_name(made.path.name + ".new")
+    try:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(made.path)
+    except OSError as error:
+        raise OperatorError(f"{made.path}: can't be written ({error.strerror})") from None
+
+
+def require_current(loaded: ActionFile, council: Council) -> None:
+    """Raise OperatorError for an action of another branch or one that has expired."""
+    action = loaded.action
+    if action.fork_id != council.fork_id:
+        raise OperatorError(
+            f"{loaded.path} is for fork id {action.fork_id}, the chain is at {council.fork_id}"
+        )
+    if max(wall_time_ms(), council.time_ms) // 1_000 > action.expires_at:
+        raise OperatorError(f"{loaded.path} has expired: make it anew")
+    if council.height >= getattr(action, "expires_at_height", council.height + 1):
+        raise OperatorError(f"{loaded.path} has expired by height: make it anew")
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+WORDS = {
+    "Halt": "Halt the chain",
+    "SetMode": "Set a mode",
+    "CancelOrders": "Cancel orders",
+    "AcknowledgeJump": "Accept a price that waits",
+    "Resume": "Resume the chain: CANCEL_ONLY first, then by itself toward OPEN",
+    "Fork": "Leave this branch by a fork plan",
+}
+"""What each kind does."""
+
+
+def show_action(loaded: ActionFile, council: Council) -> None:
+    """Print an action in plain words and numbers, and who signed it."""
+    typer.echo(WORDS[type(loaded.action).__name__])
+    print_fields(
+        {name: _describe(name, value) for name, value in render_message(loaded.action).items()}
+        | {
+            "digest": "0x" + loaded.digest.hex(),
+            "signed": f"{len(loaded.signatures)} of {council.threshold}: "
+            + (", ".join(sorted(loaded.signatures)) or "nobody yet"),
+        }
+    )
+
+
+def _describe(name: str, value: Any) -> str:
+    if name == "height":
+        return f"{value} is the last ordinary block" if value else "the block that carries it"
+    if name == "mode":
+        return f"{value} ({Mode(value).name})" if value in tuple(Mode) else str(value)
+    if name == "filter":
+        return (
+            f"{value} ({CancelFilter(value).name})" if value in tuple(CancelFilter) else str(value)
+        )
+    if name == "market":
+        return str(value) if value else "0 (the chain, or none)"
+    return str(value)
+
+
+def print_fields(fields: dict[str, Any]) -> None:
+    """Print names and values, aligned."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        typer.echo(f"  {name.ljust(width)}  {value}")
+
+
+def print_next(step: str) -> None:
+    """Print what to do next."""
+    typer.echo(f"next: {step}")

@@ -1,0 +1,73 @@
+"""A node as the governance script sees it: its council, and where its chain is, by JSON-RPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+from node.crypto import checksum_address
+from node.devnet.client import Client, connect
+from node.governance.action import Domain
+from node.units import Address, Hash32
+
+CONNECT_S = 2.0
+ENTRIES_MAX = 1_000
+T = TypeVar("T")
+
+
+class Council(NamedTuple):
+    """What a node says of its council, and of where its chain is."""
+
+    domain: Domain
+    members: tuple[str, ...]
+    threshold: int
+    fork_id: int
+    mode: str
+    halt_height: int
+    """0: no halt is due."""
+    hold: str
+    """Empty: the node is not held."""
+    height: int
+    time_ms: int
+
+
+async def get_council(client: Client) -> Council:
+    """Ask a node for its council and its chain's place."""
+    answer = await client.request("gov_getCouncil")
+    domain = answer["domain"]
+    return Council(
+        Domain(int(domain["chainId"]), Hash32(bytes.fromhex(domain["salt"][2:]))),
+        tuple(checksum_address(Address(bytes.fromhex(each[2:]))) for each in answer["members"]),
+        answer["threshold"],
+        answer["forkId"],
+        answer["mode"],
+        answer["haltHeight"] or 0,
+        answer["hold"]["text"] if answer["hold"] else "",
+        answer["blockNumber"],
+        answer["timeMs"],
+    )
+
+
+def run_with(rpc: str, function: Callable[[Client], Awaitable[T]]) -> T:
+    """Connect to a node and return what a function asks of it."""
+
+    async def run() -> T:
+        async with connect(rpc, patience_s=CONNECT_S) as client:
+            return await function(client)
+
+    return asyncio.run(run())
+
+
+async def find_entry(client: Client, digest: Hash32) -> dict[str, Any] | None:
+    """Return an action's entry in the audit log, None if it was not carried out."""
+    first = 0
+    while True:
+        log = await client.request("gov_getAuditLog", first, ENTRIES_MAX)
+        for entry in log["entries"]:
+            if entry["digest"] == "0x" + digest.hex():
+                found: dict[str, Any] = entry
+                return found
+        first += ENTRIES_MAX
+        if first >= log["length"]:
+            return None
