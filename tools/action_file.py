@@ -77,9 +77,9 @@ def _read_signatures(
     return signatures
 
 
-def make_signature(loaded: ActionFile, key: Path) -> bytes:
+def make_signature(digest: Hash32, key: Path) -> bytes:
     """Sign an action with the key of a file."""
-    r, s, y_parity = sign(loaded.digest, read_key_file(key).private_key)
+    r, s, y_parity = sign(digest, read_key_file(key).private_key)
     return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + y_parity])
 
 
@@ -90,10 +90,10 @@ def parse_signature(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def find_signer(loaded: ActionFile, signature: bytes) -> str:
+def find_signer(digest: Hash32, signature: bytes) -> str:
     """Return who signed an action, as far as a signature tells; raise OperatorError."""
     try:
-        return checksum_address(recover_signer(loaded.digest, signature))
+        return checksum_address(recover_signer(digest, signature))
     except InvalidSignature as error:
         raise OperatorError(f"the signature is malformed: {error}") from None
 

@@ -280,7 +280,8 @@ class Sequencer:
         head = blockchain.head.block.header.number
         block = blockchain.block_at(height) if 0 < height <= head else None
         if block is None or block.hash != block_hash:
-            if blockchain.store.load_block(block_hash) is not None:
+            found = blockchain.store.load_header(block_hash)
+            if found is not None and found[1].fork_id < blockchain.head.block.extension.fork_id:
                 return  # of a branch that was left
             reason = f"{show(block_hash)} is no block of this chain"
             raise InvalidAttestation(height, index, reason)

@@ -1,0 +1,111 @@
+"""A number made wrong on purpose: what the sequencer refuses itself, and what only others can see.
+
+In stage cache the sequencer's before-value is wrong, as Paradex's was: it seals, nobody signs. In
+stage overlay its own invariants refuse the block.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.chain import BTC, Person
+from tests.helpers.devnet import poll
+from tests.helpers.validators import Network, perpnode, verify
+
+FAULTS = {
+    "funding_index": (BTC, 18_446_200_431),
+    "oracle_price": (BTC, 930_100),
+    "balance": ("0x" + Person("trader").address.hex(), 100_007_000_000),
+}
+FIELDS = {"funding_index": "index", "oracle_price": "price", "balance": "balance"}
+COUNTS = [1, pytest.param(4, marks=pytest.mark.slow)]
+
+
+def faulty(tmp_path: Path, count: int) -> Network:
+    return Network(tmp_path, "--faults", validators=count, people=[Person("trader")])
+
+
+def inject(network: Network, kind: str, stage: str) -> int:
+    """Make a number wrong, once the market is open and has funding; return what it was."""
+    poll(lambda: network.rpc.call("perp_getMarkets")[0]["mode"] == "OPEN", what="an OPEN market")
+    network.wait_for_certified(2)
+    target, value = FAULTS[kind]
+    return int(network.rpc.call("debug_injectFault", kind, stage, target, value)["before"])
+
+
+def touch_account(network: Network) -> None:
+    """Let the next block write the trader's balance."""
+    trader = Person("trader")
+    network.send(trader.call("Exchange", "withdraw", 1_000_000))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_number_wrong_in_the_cache_is_sealed_and_never_certified(
+    tmp_path: Path, kind: str, count: int
+) -> None:
+    value = FAULTS[kind][1]
+    with faulty(tmp_path, count) as network:
+        before = inject(network, kind, "cache")
+        if kind == "balance":
+            touch_account(network)
+
+        disputes = poll(lambda: network.rpc.call("perp_getDisputes") or None, what="a dispute")
+
+        status = network.wait_for_status(lambda s: s["phase"] == "stopped", "the stop")
+        wrong = min(dispute["height"] for dispute in disputes)
+        text = disputes[0]["text"]
+        assert status["latest"] >= wrong > status["safe"]
+        assert FIELDS[kind] in text.partition(": was ")[0].lower()
+        was, recomputed = read_values(text)
+        if kind == "balance":  # both less by what was withdrawn
+            assert was - recomputed == value - before
+        else:
+            assert (was, recomputed) == (value, before)
+        shown = perpnode("status", "--rpc", network.rpc.url).stdout
+        assert text in shown
+        assert text in network.sequencer.errors()
+        for node in network.validators:
+            node.wait_for_line(text)
+            assert node.height() == wrong - 1
+        network.end()
+
+    failed = verify(network.sequencer.data_dir)
+    assert failed.returncode == 1
+    assert text in failed.stderr
+    assert json.loads(failed.stdout)["height"] == wrong
+    for node in network.validators:
+        done = verify(node.data_dir)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["last"] == wrong - 1
+
+
+def read_values(text: str) -> tuple[int, int]:
+    """Return both values of a dispute's sentence."""
+    found = re.search(r": was (-?\d+), recomputed (-?\d+)$", text)
+    assert found is not None, text
+    return int(found[1]), int(found[2])
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_number_wrong_within_the_block_is_not_sealed(
+    tmp_path: Path, kind: str, count: int
+) -> None:
+    with faulty(tmp_path, count) as network:
+        inject(network, kind, "overlay")
+
+        status = network.wait_for_status(lambda s: s["phase"] == "stopped", "the stop")
+
+        assert status["reason"].startswith("invariant I")
+        assert network.rpc.block(status["latest"]) is not None
+        assert network.rpc.call("perp_getDisputes") == []
+        assert "sealing stopped" in network.sequencer.errors()
+        network.end()
+
+    for node in (network.sequencer, *network.validators):
+        done = verify(node.data_dir)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["last"] <= status["latest"]
