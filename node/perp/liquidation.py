@@ -74,7 +74,7 @@ def process_liquidations(ledger: Ledger) -> None:
     process_watch(ledger, sights)
     process_shedding(ledger, sights)
     queue = _Queue(ledger, sights)
-    for owner in (VAULT, *ledger.watch.unsafe):
+    for owner in (VAULT, *sorted(ledger.watch.unsafe)):
         queue.judge(owner)
     ranking = Ranking(ledger)
     tried: set[tuple[Address, MarketId]] = set()

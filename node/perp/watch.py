@@ -96,7 +96,7 @@ class Watch:
         self, sights: Mapping[MarketId, Sight], changed: Collection[Address]
     ) -> set[Address]:
         """Return whoever must be judged at these prices; the caller judges all of them."""
-        found = {*self.pending, *self.unsafe, *changed}
+        found = self.pending | self.unsafe | set(changed)
         self.pending = set()
         for market, sight in sights.items():
             lists = self._lists.get(market)

@@ -139,7 +139,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("reporter_quorum", 0, "reporter_quorum"),
     ("reporter_quorum", 4, "reporter_quorum"),
     ("council.threshold", 1, "threshold"),
-    ("council.threshold", 4, "threshold"),
+    ("council.threshold", 6, "threshold"),
     ("council.members", [], "council.members is empty"),
     ("council.extra", 1, 'council has the unknown field "extra"'),
     ("validators", [OUTSIDER], 'validators[0] was "0x'),
