@@ -7,7 +7,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NPM_DIRS := contracts tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help devnet test test-slow check bench fuzz install install-dev npm clean
+.PHONY: help devnet test test-slow check bench story fuzz install install-dev npm clean
 
 help:
 	@echo "make devnet     start a local chain, price reporters and traders   ARGS='--port 9000'"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  run the slow ones: 50 kills, deep properties (minutes)"
 	@echo "make check      format, lint, types, layers, tests with coverage"
 	@echo "make bench      20,000 signed orders through JSON-RPC               ARGS='--accounts 10000'"
+	@echo "make story      break a chain, halt, fork, reopen, verify          ARGS='--keep --bots 4'"
 	@echo "make fuzz       random play against the second opinion, for ever   ARGS='--seed 7 --steps 1000000'"
 	@echo "make clean      remove $(VENV), node_modules and caches; chains stay"
 
@@ -32,6 +33,9 @@ check: install-dev npm
 
 bench: install
 	@exec $(PY) -m tools.bench $(ARGS)
+
+story: install
+	@exec $(PY) -m tools.story $(ARGS)
 
 fuzz: install
 	@exec $(PY) -m tools.fuzz $(ARGS)

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ from rich.progress import track
 from rich.table import Table
 
 from node.chain.genesis import Genesis
+from node.consensus.node_key import make_node_key
+from node.governance.validators import Validator
 from tools.load import (
     Reporters,
     Signed,
@@ -58,6 +60,8 @@ class Result(NamedTuple):
 
     node: str
     accounts: int
+    validators: int
+    """Processes beside the node that execute every block again, on the same processors."""
     transactions: int
     included_per_s: float
     """From the first byte sent to the block that holds the last."""
@@ -251,8 +255,32 @@ def _check_answers(answers: Sequence[bytes]) -> None:
                 raise BenchError(f"a transaction was refused: {result['error']}")
 
 
-def bench_perpnode(options: argparse.Namespace, accounts: int) -> Result:
-    """Measure this node with so many accounts."""
+@contextmanager
+def validators(document: Path, base: Path, number: int, peer_port: int) -> Iterator[None]:
+    """Run so many validators while the block lasts; the keys are those in `base`."""
+    with ExitStack() as stack:
+        for index in range(number):
+            port = free_port()
+            command = [sys.executable, "-m", "node", "run", "--role", "validator"]
+            command += ["--genesis", str(document), "--key", str(base / f"validator-{index}.json")]
+            command += ["--data-dir", str(base / f"validator-{index}"), "--port", str(port)]
+            command += ["--peer", f"wss://127.0.0.1:{peer_port}"]
+            stack.enter_context(server(command, port, base / f"validator-{index}.log"))
+        yield
+
+
+def with_keys(genesis: Genesis, base: Path, number: int) -> Genesis:
+    """Make the sequencer's and the validators' keys and return the genesis that names them."""
+    sequencer = make_node_key(base / "sequencer.json")
+    members = [make_node_key(base / f"validator-{index}.json") for index in range(number)]
+    return genesis._replace(
+        sequencer=sequencer.public_key,
+        validators=tuple(Validator(member.public_key, 1) for member in members),
+    )
+
+
+def bench_perpnode(options: argparse.Namespace, accounts: int, attesting: int) -> Result:
+    """Measure this node with so many accounts and validators."""
     genesis = load_genesis(options.genesis, accounts=accounts)
     plan = plan_orders(
         genesis, orders=options.orders, accounts=accounts, crossing_percent=options.crossing
@@ -261,13 +289,18 @@ def bench_perpnode(options: argparse.Namespace, accounts: int) -> Result:
     label = f"signing {options.orders:,} orders of {accounts:,} accounts"
     orders = list(track(signing, label, options.orders, console=console, transient=True))
     with tempfile.TemporaryDirectory(prefix="perpnode-bench-") as directory:
-        base, port = Path(directory), free_port()
+        base, port, peer_port = Path(directory), free_port(), free_port()
+        if attesting:
+            genesis = with_keys(genesis, base, attesting)
         document = write_genesis(genesis, base / "genesis.json")
         command = [sys.executable, "-m", "node", "run", "--role", "sequencer"]
         command += ["--genesis", str(document), "--data-dir", str(base / "data")]
         command += ["--port", str(port), "--block-time", str(options.block_time)]
+        if attesting:
+            command += ["--key", str(base / "sequencer.json"), "--peer-port", str(peer_port)]
         with (
             server(command, port, base / "log") as process_id,
+            validators(document, base, attesting, peer_port),
             reporting(genesis, port),
             console.status("sending"),
         ):
@@ -280,10 +313,10 @@ def bench_perpnode(options: argparse.Namespace, accounts: int) -> Result:
                 lanes=accounts,
             )
         stages: Sequence[Stage] = ()
-        if not options.no_profile:
+        if not options.no_profile and not attesting:
             with console.status("executing the same blocks once more, stage by stage"):
                 stages = measure_stages(document, base / "data", base / "twin", orders=len(orders))
-    return Result("perpnode", accounts, stages=stages, **measured)
+    return Result("perpnode", accounts, attesting, stages=stages, **measured)
 
 
 def bench_anvil(options: argparse.Namespace, binary: str) -> Result:
@@ -312,7 +345,7 @@ def bench_anvil(options: argparse.Namespace, binary: str) -> Result:
                 connections=options.connections,
                 lanes=accounts,
             )
-    return Result("anvil (transfers)", accounts, stages=(), **measured)
+    return Result("anvil (transfers)", accounts, 0, stages=(), **measured)
 
 
 def find_anvil(named: str) -> str:
@@ -330,7 +363,7 @@ def show(results: Sequence[Result]) -> None:
     """Print the results as tables."""
     out = Console() if sys.stdout.isatty() else Console(width=120)
     table = Table(title="signed transactions through JSON-RPC into blocks")
-    for column in ("node", "accounts", "transactions"):
+    for column in ("node", "accounts", "validators", "transactions"):
         table.add_column(column, justify="left" if column == "node" else "right")
     for column in ("included/s", "submitted/s", "CPU µs each", "RSS MB", "blocks", "largest"):
         table.add_column(column, justify="right")
@@ -341,6 +374,7 @@ def show(results: Sequence[Result]) -> None:
         table.add_row(
             each.node,
             f"{each.accounts:,}",
+            f"{each.validators}",
             f"{each.transactions:,}",
             *(f"{number:,.0f}" for number in numbers),
             *(f"{count:,}" for count in counts),
@@ -370,6 +404,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--accounts", type=int, action="append", help="once per run; 100 and 10,000 by default"
     )
+    parser.add_argument(
+        "--validators",
+        type=int,
+        action="append",
+        help="once per run; 0, and 1 and 4 with the first number of accounts, by default",
+    )
     parser.add_argument("--crossing", type=int, default=0, help="percent of orders that match")
     parser.add_argument("--batch", type=int, default=200, help="transactions per request")
     parser.add_argument("--connections", type=int, default=4)
@@ -387,9 +427,7 @@ def main() -> int:
     """Run the benchmark."""
     options = parse_options()
     try:
-        results = [
-            bench_perpnode(options, accounts) for accounts in options.accounts or (100, 10_000)
-        ]
+        results = [bench_perpnode(options, *run) for run in _runs(options)]
         if options.anvil is not None:
             results.append(bench_anvil(options, find_anvil(options.anvil)))
     except BenchError as error:
@@ -400,6 +438,14 @@ def main() -> int:
     else:
         show(results)
     return 0
+
+
+def _runs(options: argparse.Namespace) -> list[tuple[int, int]]:
+    """Return (accounts, validators) of each run."""
+    accounts = options.accounts or [100, 10_000]
+    if options.validators is not None:
+        return [(each, number) for number in options.validators for each in accounts]
+    return [*((each, 0) for each in accounts), (accounts[0], 1), (accounts[0], 4)]
 
 
 def _plain(result: Result) -> dict[str, Any]:

@@ -71,17 +71,20 @@ def validate_body(block: Block, *, chain_id: int, base_fee: Wei, gas_limit: int)
 
 
 def validate_result(block: Block, computed: Block) -> None:
-    """Check body, transitions and every header field against the block computed here.
+    """Check transitions, body and every header field against the block computed here.
+
+    What people sent went into both; what differs in the body is the protocol's own, of which the
+    transitions say more.
 
     Raises StateMismatch if nothing but the state root differs.
     """
     height = computed.header.number
-    _validate_transactions(block.transactions, computed)
     difference = compare_transitions(block.transitions, computed.transitions)
     if difference is not None:
         raise TransitionMismatch(
             height, difference.field, difference.value, difference.expected, difference.position
         )
+    _validate_transactions(block.transactions, computed)
     for name, was_field, expected_field in zip(
         block.extension._fields, block.extension, computed.extension, strict=True
     ):

@@ -148,14 +148,16 @@ class _Verification:
     # --- where to begin ---------------------------------------------------------------------------
 
     def _find_first(self) -> Height:
-        """Return the height after the oldest block whose state is kept."""
-        height = Height(self._last.header.number)
-        while height > 0:
-            block = self._chain.block_at(Height(height - 1))
-            if block is None or not self._has_state(block):
-                break
-            height = Height(height - 1)
-        return Height(height + 1)
+        """Return the height after the oldest block whose state is kept; from there on all must be.
+
+        That is 1, unless the database was restored from a snapshot, or pruned.
+        """
+        last = self._last.header.number
+        for height in range(last):
+            block = self._chain.block_at(Height(height))
+            if block is not None and self._has_state(block):
+                return Height(height + 1)
+        return Height(last + 1)
 
     def _has_state(self, block: Block) -> bool:
         try:

@@ -51,13 +51,14 @@ Margin (`margin`)
   G4  A maker is tested again at the match; one that fails is cancelled and matching goes on.
   G5  What equity no longer carries is cancelled, the most passive orders first (`shedding`).
 
-Orders (`order`, `book`, `fill`, `fee`, `settlement`, `trading`, `trigger`)
+Orders (`order`, `book`, `limits`, `trading`, `matching`, `fill`, `follow`, `fee`, `settlement`,
+        `amending`, `cancelling`, `expiry`, `trigger`, `pair`)
   O1  Limit orders that rest, for good or until a time, are immediate, whole or nothing, or only
       post; market orders; take-profit and stop-loss with or without a limit price, alone or in
-      pairs of which one trades; stop orders; reduce-only; client ids; amending; cancelling by number
-      or client id, all in a market, all, and all of whoever goes silent (a dead-man's cancel).
-  O2  Price, then time, at the maker's price. Who meets his own order cancels it, or says otherwise.
-      Reduce-only orders and triggers follow the position.
+      pairs of which one trades; stop orders; reduce-only; client ids; amending; cancelling by
+      number or client id, all in a market, all, and all of whoever goes silent.
+  O2  Price, then time, at the maker's price. Who meets his own order cancels it, or asks for
+      something else. Reduce-only orders and triggers follow the position.
   O3  Fees are ceiled for who pays and floored for who receives; a rebate is never larger than the
       taker's fee. Liquidations pay no taker fee and get nobody a rebate.
   O4  Aggressive orders trade within a band around the mark; passive ones are free.

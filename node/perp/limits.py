@@ -52,12 +52,15 @@ def require_room(ledger: Ledger, owner: Address, more: int) -> None:
 def require_position_room(ledger: Ledger, owner: Address, market: MarketId, size: Lots) -> None:
     """Raise PositionTooLarge if the position would pass its maximum on the side of `size` (O7).
 
-    Counted as if all that rests on that side were filled, so that no later fill can pass it.
+    Counted as if all that rests on that side were filled, without what it would first close: a
+    reduce-only order may close that before. So no later fill can pass the maximum.
     """
     position = get_position(ledger, owner, market).size
-    largest = position + ledger.book(market).resting_beside(owner, size) + size
+    largest = ledger.book(market).resting_beside(owner, size) + size
+    if (position > 0) == (size > 0):
+        largest += position
     maximum = ledger.market_params(market).position_max
-    if (largest if size > 0 else -largest) > maximum:
+    if abs(largest) > maximum:
         raise PositionTooLarge(market, Lots(largest), maximum)
 
 

@@ -20,7 +20,7 @@ from node.perp.mark import Basis, Mark
 from node.perp.market import Closure, Market
 from node.perp.modes import ChainStatus, MarketStatus, Mode
 from node.perp.oracle import AcceptedPrice, Oracle, Report
-from node.perp.order import OrderRequest, TimeInForce
+from node.perp.order import Order, OrderRequest, TimeInForce, Trigger
 from node.perp.parameters import MAGNITUDE_MAX, ChainParams, MarginBracket, MarketParams
 from node.perp.watch import Watch
 from node.units import (
@@ -195,6 +195,7 @@ class DictLedger:
 
 def dump_book(book: Book) -> dict[str, Any]:
     """Return all that a book answers, as plain comparable values."""
+    everything: list[Order | Trigger] = [*book.orders.values(), *book.triggers.values()]
     owners = {order.owner for order in book.orders.values()}
     trigger_owners = {trigger.owner for trigger in book.triggers.values()}
     return {
@@ -214,7 +215,7 @@ def dump_book(book: Book) -> dict[str, Any]:
         "expiring": list(book.expired(TimeMs(MAGNITUDE_MAX))),
         "clients": {
             (each.owner, each.client_id): book.find_client(each.owner, each.client_id)
-            for each in (*book.orders.values(), *book.triggers.values())
+            for each in everything
         },
     }
 

@@ -283,10 +283,14 @@ class NaiveBook:
         other.triggers = list(self.triggers)
         return other
 
+    def everything(self) -> list[Order | Trigger]:
+        return [*self.orders, *self.triggers]
+
     def dump(self) -> dict[str, Any]:
         bids = sorted((o for o in self.orders if o.size > 0), key=lambda o: (-o.price, o.id))
         asks = sorted((o for o in self.orders if o.size < 0), key=lambda o: (o.price, o.id))
         owners = {o.owner for o in self.orders}
+        everything = self.everything()
         return {
             "orders": {o.id: o for o in self.orders},
             "triggers": {t.id: t for t in self.triggers},
@@ -308,14 +312,12 @@ class NaiveBook:
             },
             "expiring": [
                 each.id
-                for each in sorted(
-                    (*self.orders, *self.triggers), key=lambda each: (each.expires_ms, each.id)
-                )
+                for each in sorted(everything, key=lambda each: (each.expires_ms, each.id))
                 if each.expires_ms
             ],
             "clients": {
                 (each.owner, each.client_id): each.id if each.client_id else None
-                for each in (*self.orders, *self.triggers)
+                for each in everything
             },
         }
 
@@ -479,7 +481,7 @@ class BookAgainstAList(RuleBasedStateMachine):
         for time_ms in (4, 5, 9):
             over = {
                 each.id
-                for each in (*self.model.orders, *self.model.triggers)
+                for each in self.model.everything()
                 if 0 < each.expires_ms <= time_ms
             }
             assert set(self.book.expired(TimeMs(time_ms))) == over

@@ -343,13 +343,29 @@ def test_a_position_is_led_to_its_maximum_and_no_further_o7() -> None:
     process_order(ledger, TAKER, order(4, 90))
 
     refusal = refused(ledger, TAKER, order(1, 89))
-    process_order(ledger, TAKER, order(-16, 110))  # 6 - 16 = -10
+    process_order(ledger, TAKER, order(-10, 110))
     other = refused(ledger, TAKER, order(-1, 110))
 
     assert isinstance(refusal, PositionTooLarge)
     assert (refusal.market, refusal.size, refusal.maximum) == (MARKET, 11, 10)
     assert isinstance(other, PositionTooLarge)
     assert other.size == -11
+
+
+def test_what_reduces_leads_nobody_past_the_maximum_o7() -> None:
+    # Short 6 with buys of 10 resting: were 16 allowed, closing the 6 first would lead to long 16.
+    ledger = rich(position_max=10)
+    process_order(ledger, MAKER, order(6, 100))
+    process_order(ledger, TAKER, order(-6, 100))
+    process_order(ledger, TAKER, order(10, 95))
+    refusal = refused(ledger, TAKER, order(1, 94))
+    process_order(ledger, MAKER, order(-6, 100))
+    process_order(ledger, TAKER, order(6, 100, reduce_only=True))
+    process_order(ledger, OTHER, order(-10, 95))
+
+    assert isinstance(refusal, PositionTooLarge)
+    assert refusal.size == 11
+    assert size_of(ledger, TAKER) == 10
 
 
 def test_reducing_is_not_in_the_way_of_the_maximum_o7() -> None:

@@ -23,6 +23,7 @@ from node.perp.order import (
     OrderRequest,
     SelfTrade,
     TimeInForce,
+    Trigger,
     TriggerKind,
     TriggerRequest,
 )
@@ -114,15 +115,11 @@ class Orders(RuleBasedStateMachine):
         ]
 
     def open_ids(self) -> list[tuple[MarketId, Address, OrderId]]:
-        everything = [
-            (market, each)
-            for market in MARKETS
-            for each in (
-                *self.ledger.book(market).orders.values(),
-                *self.ledger.book(market).triggers.values(),
-            )
-        ]
-        return [(market, each.owner, each.id) for market, each in everything]
+        found = [(market, order.owner, order.id) for market, order in self.orders()]
+        for market in MARKETS:
+            triggers = self.ledger.book(market).triggers.values()
+            found += [(market, trigger.owner, trigger.id) for trigger in triggers]
+        return found
 
     # --- what people do --------------------------------------------------------------------------
 
@@ -312,7 +309,8 @@ class Orders(RuleBasedStateMachine):
         ledger = self.ledger
         for market in MARKETS:
             book = ledger.book(market)
-            for each in (*book.orders.values(), *book.triggers.values()):
+            everything: list[Order | Trigger] = [*book.orders.values(), *book.triggers.values()]
+            for each in everything:
                 assert each.expires_ms == 0 or each.expires_ms > ledger.time_ms
         for deadline in ledger.deadlines.rows.values():
             assert deadline.cancel_at_ms > ledger.time_ms
@@ -335,7 +333,8 @@ class Orders(RuleBasedStateMachine):
             found: dict[int, tuple[MarketId, OrderId]] = {}
             for market in MARKETS:
                 book = self.ledger.book(market)
-                for each in (*book.orders_of(owner), *book.triggers_of(owner)):
+                mine: list[Order | Trigger] = [*book.orders_of(owner), *book.triggers_of(owner)]
+                for each in mine:
                     if each.client_id:
                         assert each.client_id not in found
                         found[each.client_id] = (market, each.id)
@@ -370,8 +369,8 @@ class Orders(RuleBasedStateMachine):
             position = self.ledger.positions.get((owner, MARKETS[0]))
             size = position.size if position else 0
             book = self.ledger.book(MARKETS[0])
-            assert size + book.resting_beside(owner, Lots(1)) <= POSITION_MAX
-            assert size + book.resting_beside(owner, Lots(-1)) >= -POSITION_MAX
+            assert max(size, 0) + book.resting_beside(owner, Lots(1)) <= POSITION_MAX
+            assert min(size, 0) + book.resting_beside(owner, Lots(-1)) >= -POSITION_MAX
         market = self.ledger.markets.get(MARKETS[1])
         assert market is not None
         assert market.open_interest <= 40

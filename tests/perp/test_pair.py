@@ -86,7 +86,7 @@ def block(ledger: DictLedger, price: int) -> None:
 
 
 def legs(ledger: DictLedger) -> dict[int, Trigger]:
-    return dict(ledger.book(MARKET).triggers)
+    return {trigger.id: trigger for trigger in ledger.book(MARKET).triggers.values()}
 
 
 def cancels_of(ledger: DictLedger) -> list[tuple[int, int, CancelReason]]:

@@ -212,14 +212,19 @@ def _check(world: World, owner: bytes, request: OrderRequest, *, strictest: int)
 
 
 def _check_position(world: World, owner: bytes, market: int, size: int) -> None:
-    """O7: the position, with all that rests on this side filled, stays within its maximum."""
+    """O7: with all that rests on this side filled, the position stays within its maximum.
+
+    What the orders would close first may be closed before by others, so it is no room for them.
+    """
     resting = sum(
         order.size
         for _, order in world.orders_of(market, owner)
         if order.size * size > 0 and not order.reduce_only
     )
-    largest = world.position(owner, market).size + resting + size
-    if sign(size) * largest > world.market_params[market].position_max:
+    largest = sign(size) * (resting + size) + max(
+        sign(size) * world.position(owner, market).size, 0
+    )
+    if largest > world.market_params[market].position_max:
         raise Refused
 
 

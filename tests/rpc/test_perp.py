@@ -10,9 +10,22 @@ from hypothesis import strategies as st
 
 from node.crypto import keccak256
 from node.perp.events import FundingAccrued
+from node.perp.order import Trigger, TriggerKind
+from node.perp.view import OpenTrigger
+from node.rpc.open_orders import render_trigger
 from node.rpc.perp import render_event
 from node.rpc.quantities import render_decimal, render_entry_price
-from node.units import DurationMs, FundingIndex, MarketId, RatePpb
+from node.units import (
+    Address,
+    DurationMs,
+    FundingIndex,
+    Lots,
+    MarketId,
+    OrderId,
+    RatePpb,
+    Ticks,
+    TimeMs,
+)
 from tests.helpers.ledger import make_market_params
 from tests.rpc.chain import Chain, RpcFailure, text
 
@@ -146,6 +159,79 @@ def test_an_account_shows_its_open_orders(traded: Chain) -> None:
             "blockNumber": int(traded.ask("eth_blockNumber"), 16) - 1,
         }
     ]
+
+
+def test_open_orders_are_filtered(traded: Chain) -> None:
+    def numbers(*wanted: Any) -> list[int]:
+        answer = traded.ask("perp_getOpenOrders", text("maker"), *wanted)
+        assert answer["triggers"] == []
+        return [order["orderId"] for order in answer["orders"]]
+
+    assert numbers() == numbers({}) == numbers({"market": 1, "side": "sell"}) == [1]
+    assert numbers({"reduceOnly": False}) == [1]
+    for nothing in ({"market": 2}, {"side": "buy"}, {"clientId": 7}, {"reduceOnly": True}):
+        assert numbers(nothing) == []
+    assert numbers({}, "earliest") == []
+    answer = traded.ask("perp_getOpenOrders", text("maker"))
+    assert answer["orders"] == traded.ask("perp_getAccount", text("maker"))["orders"]
+    assert hex(answer["blockNumber"]) == traded.ask("eth_blockNumber")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ([], "want an object of filters"),
+        ({"owner": 1}, "no filter is named 'owner'"),
+        ({"side": "up"}, 'want "buy" or "sell" as side'),
+        ({"clientId": "7"}, "want a number as clientId"),
+        ({"reduceOnly": 1}, "want true or false as reduceOnly"),
+        ({"market": 0}, "want a market id"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(traded: Chain, wanted: Any, message: str) -> None:
+    with pytest.raises(RpcFailure) as refusal:
+        traded.ask("perp_getOpenOrders", text("maker"), wanted)
+
+    assert refusal.value.code == -32602
+    assert refusal.value.message.startswith(f"invalid argument 1: {message}")
+
+
+def test_triggers_show_what_they_wait_for() -> None:
+    view = OpenTrigger(
+        market=MarketId(1),
+        params=make_market_params(symbol="BTC-USD", lot_decimals=4, tick_decimals=1, k=10),
+        trigger=Trigger(
+            OrderId(5),
+            Address(b"\x0a" * 20),
+            Lots(-10),
+            Ticks(500_000),
+            TriggerKind.TAKE_PROFIT,
+            Ticks(0),
+            Ticks(499_000),
+            expires_ms=TimeMs(9),
+            client_id=7,
+            other=OrderId(6),
+            parent=OrderId(4),
+            pending=Lots(3),
+        ),
+    )
+
+    assert render_trigger(view) == {
+        "market": 1,
+        "symbol": "BTC-USD",
+        "orderId": 5,
+        "size": {"lots": -10, "decimal": "-0.0010"},
+        "triggerPrice": {"ticks": 500_000, "decimal": "50000.0"},
+        "kind": "TAKE_PROFIT",
+        "firedMark": None,
+        "limitPrice": {"ticks": 499_000, "decimal": "49900.0"},
+        "reduceOnly": True,
+        "clientId": 7,
+        "expiresMs": 9,
+        "otherId": 6,
+        "parentId": 4,
+        "pendingSize": {"lots": 3, "decimal": "0.0003"},
+    }
 
 
 def test_an_account_that_never_was_is_empty(traded: Chain) -> None:

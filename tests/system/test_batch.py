@@ -91,7 +91,7 @@ def test_each_action_has_its_result_and_a_failing_one_reverts_only_itself_o1() -
 
 
 def test_a_batch_is_its_actions_one_by_one_o1() -> None:
-    actions = [
+    actions: list[tuple[Any, ...]] = [
         ("placeOrder", MARKET, -5, 100, GTC, False),
         ("placeOrderWith", (MARKET, 3, 95, GTC, False, 0, 7, SelfTrade.CANCEL_MAKER)),
         ("amendByClientId", 7, 4, 96),
