@@ -25,7 +25,7 @@
     ├── FaultRefused                  a fault on purpose that can't be done
     ├── MalformedAction               typed data that is no action of this council
     ├── ActionImpossible              a council action that this node can't carry out as it stands
-    ├── InvalidSnapshot               a file of a snapshot is not what its manifest or its signers say
+    ├── InvalidSnapshot               a file of a snapshot is not what manifest and signers say
     ├── PlanRefused                   a fork plan that this node must not carry out
     ├── InvalidTransaction            refused at admission, invalid in a block
     │   ├── MalformedTransaction
@@ -241,7 +241,7 @@ class PlanRefused(PerpnodeError):
         )
 
 
-# --- signatures of nodes ---------------------------------------------------------------------------
+# --- signatures of nodes --------------------------------------------------------------------------
 
 
 @dataclass(eq=False)

@@ -363,7 +363,7 @@ def show(results: Sequence[Result]) -> None:
     """Print the results as tables."""
     out = Console() if sys.stdout.isatty() else Console(width=120)
     table = Table(title="signed transactions through JSON-RPC into blocks")
-    for column in ("node", "accounts", "validators", "transactions"):
+    for column in ("node", "accounts", "val.", "txs"):
         table.add_column(column, justify="left" if column == "node" else "right")
     for column in ("included/s", "submitted/s", "CPU µs each", "RSS MB", "blocks", "largest"):
         table.add_column(column, justify="right")
