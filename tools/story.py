@@ -601,7 +601,7 @@ def main(
         Path | None, typer.Option("--dir", help="Where everything is kept. [a temporary one]")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directory at the end.")] = False,
-    bots: Annotated[int, typer.Option("--bots", help="Traders that trade at random.")] = 0,
+    bots: Annotated[int, typer.Option("--bots", help="Traders that trade at random.")] = 2,
 ) -> None:
     """Tell the story; exit status 0 only if every promise held."""
     path = directory or Path(tempfile.mkdtemp(prefix="perpnode-story-"))

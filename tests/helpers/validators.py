@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from node.chain.genesis import render_genesis
+from node.chain.genesis import Genesis, render_genesis
 from node.chain.transaction import Transaction
 from node.consensus.node_key import make_node_key
 from node.governance.validators import Validator
@@ -28,9 +28,9 @@ class Follower(Server):
     """`perpnode run --role validator` or archive."""
 
     def __init__(
-        self, role: str, genesis: Path, data_dir: Path, peer: str, key: Path | None
+        self, role: str, genesis: Path, data_dir: Path, peer: str, key: Path | None, *flags: str
     ) -> None:
-        command = ["run", "--role", role, "--genesis", str(genesis), "--peer", peer]
+        command = ["run", "--role", role, "--genesis", str(genesis), "--peer", peer, *flags]
         if key is not None:
             command += ["--key", str(key)]
         super().__init__(command, data_dir, None)
@@ -55,14 +55,22 @@ class Network:
     """One chain: a sequencer, its validators, each with its own data directory and key."""
 
     def __init__(
-        self, path: Path, *flags: str, validators: int = 4, people: Sequence[Person] = ()
+        self,
+        path: Path,
+        *flags: str,
+        validators: int = 4,
+        people: Sequence[Person] = (),
+        common: Sequence[str] = (),
+        prepare: Callable[[Genesis], Genesis] = lambda genesis: genesis,
     ) -> None:
+        """Make keys and genesis, which `prepare` may change; `common` flags go to every node."""
         keys = path / "keys"
         keys.mkdir()
         sequencer_key = make_node_key(keys / "sequencer.json")
         self.key_paths = [keys / f"validator-{index}.json" for index in range(validators)]
         members = [Validator(make_node_key(each).public_key, 1) for each in self.key_paths]
-        genesis = make_genesis(people)._replace(
+        self._common = common
+        genesis = prepare(make_genesis(people))._replace(
             sequencer=sequencer_key.public_key, validators=tuple(members)
         )
         self.genesis = path / "genesis.json"
@@ -70,7 +78,7 @@ class Network:
         self.path = path
         self.peer_port = free_port()
         flags = ("--key", str(keys / "sequencer.json"), "--peer-port", str(self.peer_port), *flags)
-        self.sequencer = Sequencer(self.genesis, path / "sequencer", *flags, *BLOCK_TIME)
+        self.sequencer = Sequencer(self.genesis, path / "sequencer", *flags, *BLOCK_TIME, *common)
         self.validators = [self.follower(index) for index in range(validators)]
         self._stack = ExitStack()
         self._done = threading.Event()
@@ -81,7 +89,8 @@ class Network:
         """Return a validator's process, not started."""
         peer = f"wss://127.0.0.1:{peer_port or self.peer_port}"
         data_dir = self.path / f"validator-{index}"
-        return Follower("validator", self.genesis, data_dir, peer, self.key_paths[index])
+        key = self.key_paths[index]
+        return Follower("validator", self.genesis, data_dir, peer, key, *self._common)
 
     def __enter__(self) -> Self:
         for node in (self.sequencer, *self.validators):
