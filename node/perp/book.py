@@ -354,7 +354,7 @@ class Book:
         if trigger.expires_ms:
             insert(self._expiries, (trigger.expires_ms, trigger.id))
         if trigger.parent:
-            siblings = {*self._children.get(trigger.parent, ()), trigger.id}
+            siblings = (*self._children.get(trigger.parent, ()), trigger.id)
             self._children[trigger.parent] = tuple(sorted(siblings))
         if trigger.fired_mark:
             insert(self._fired, trigger.id)

@@ -479,11 +479,7 @@ class BookAgainstAList(RuleBasedStateMachine):
     @invariant()
     def times_find_what_is_over(self) -> None:
         for time_ms in (4, 5, 9):
-            over = {
-                each.id
-                for each in self.model.everything()
-                if 0 < each.expires_ms <= time_ms
-            }
+            over = {each.id for each in self.model.everything() if 0 < each.expires_ms <= time_ms}
             assert set(self.book.expired(TimeMs(time_ms))) == over
         assert self.book.has_children == any(t.parent for t in self.model.triggers)
 

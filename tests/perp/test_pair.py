@@ -23,6 +23,7 @@ from node.perp.amending import process_amendment, process_shrinking
 from node.perp.cancelling import process_cancel, process_cancel_all
 from node.perp.events import OrderCancelled, OrderReduced, TriggerActivated, TriggerPlaced
 from node.perp.expiry import process_expiries
+from node.perp.follow import process_removal, process_trigger_removal
 from node.perp.order import CancelReason, OrderRequest, TimeInForce, Trigger, TriggerKind
 from node.perp.pair import (
     BracketIds,
@@ -361,6 +362,22 @@ def test_a_parent_that_leaves_unfilled_takes_its_pair_along_o1() -> None:
     ]
     assert legs(ledger) == {}
     check_all(ledger)
+
+
+def test_a_leg_that_left_with_its_parent_is_not_cancelled_twice_o1() -> None:
+    # Whoever walks a list of what was open removes the parent first.
+    ledger = attached()
+    waiting = list(legs(ledger).values())
+    process_removal(ledger, MARKET, ledger.book(MARKET).orders[OrderId(1)], CancelReason.FORK)
+
+    for leg in waiting:
+        process_trigger_removal(ledger, MARKET, leg, CancelReason.FORK)
+
+    assert [reason for _, _, reason in cancels_of(ledger)] == [
+        CancelReason.FORK,
+        CancelReason.PARENT,
+        CancelReason.PARENT,
+    ]
 
 
 def test_what_the_parent_filled_stays_protected_o1() -> None:

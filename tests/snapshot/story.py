@@ -1,18 +1,22 @@
 """A chain worth going back on: positions, resting orders, take-profits, and blocks to undo."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from node.chain.block import Block
 from node.chain.genesis import Genesis
 from node.crypto import ed25519_public_key, ed25519_sign
+from node.crypto import sign as sign_digest
+from node.governance.action import compute_digest, encode_action
 from node.governance.council import Council
 from node.governance.validators import Validator
+from node.snapshot.approval import SignedPlan, domain_of, fork_action
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
 from node.snapshot.draft import make_plan, reference_of
 from node.snapshot.export import ExportJob
 from node.snapshot.manifest import Manifest
-from node.snapshot.plan import Plan
+from node.snapshot.plan import Plan, encode_plan
 from node.snapshot.signatures import SnapshotCertifier, SnapshotSignature
 from node.snapshot.snapshotter import Signer
 from node.state.kv import KeyValue
@@ -95,7 +99,7 @@ def plan_of(story: Story, manifest: Manifest, reason: str = "rehearsal") -> Plan
     """Plan the fork to the story's snapshot, at a fixed time."""
     return make_plan(
         story.chain.blockchain,
-        manifest,
+        reference_of(manifest),
         reason=reason,
         time_ms=TimeMs(story.chain.time_ms + 60_000),
     )
@@ -104,3 +108,14 @@ def plan_of(story: Story, manifest: Manifest, reason: str = "rehearsal") -> Plan
 def id_of(manifest: Manifest) -> SnapshotId:
     """Return which snapshot a manifest is of."""
     return SnapshotId(manifest.fork_id, manifest.height)
+
+
+def approve(plan: Plan, people: Sequence[Person] | None = None) -> SignedPlan:
+    """Have members sign the action that follows from a plan."""
+    action = fork_action(plan)
+    digest = compute_digest(action, domain_of(plan))
+    signatures = []
+    for person in COUNCIL[:2] if people is None else people:
+        r, s, parity = sign_digest(digest, person.key)
+        signatures.append(r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + parity]))
+    return SignedPlan(encode_plan(plan), encode_action(action), tuple(signatures))

@@ -225,7 +225,10 @@ def test_a_second_fork_leaves_both_branches_readable(
     second = apply_plan(
         chain.blockchain,
         make_plan(
-            chain.blockchain, manifest, reason="again", time_ms=TimeMs(chain.time_ms + 1_000)
+            chain.blockchain,
+            reference_of(manifest),
+            reason="again",
+            time_ms=TimeMs(chain.time_ms + 1_000),
         ),
     )
 
@@ -399,7 +402,9 @@ def test_liquidations_that_the_fork_reverses_are_told(tmp_path: Path) -> None:
         for _ in range(11):
             chain.seal(*chain.reports(PRICE - step))
 
-    plan = make_plan(chain.blockchain, reference_of(manifest), reason="", time_ms=TimeMs(chain.time_ms + 60_000))
+    plan = make_plan(
+        chain.blockchain, reference_of(manifest), reason="", time_ms=TimeMs(chain.time_ms + 60_000)
+    )
 
     rows = plan.totals["liquidations_reversed"]
     assert [row["account"] for row in rows] == [checksum_address(taker.address)]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from node.chain.blockchain import Blockchain
-from node.crypto import sign as sign_digest
 from node.errors import (
     ActionExpired,
     DuplicateSignature,
@@ -19,13 +18,12 @@ from node.errors import (
     UnknownSigner,
     WrongForkId,
 )
-from node.governance.action import compute_digest, encode_action
+from node.governance.action import encode_action
 from node.governance.council import Council
 from node.perp.margin import get_equity
 from node.snapshot.approval import (
     SignedPlan,
     decode_signed_plan,
-    domain_of,
     encode_signatures_file,
     encode_signed_plan,
     fork_action,
@@ -42,6 +40,7 @@ from tests.helpers.chain import Chain, Person
 from tests.snapshot.story import (
     COUNCIL,
     Story,
+    approve,
     certify,
     export,
     id_of,
@@ -76,17 +75,6 @@ class Case:
         assert isinstance(signed, SignedPlan)
         assert isinstance(now_ms, int)
         return verify_plan(self.blockchain, signed, snapshot=self.path, now_ms=TimeMs(now_ms))
-
-
-def approve(plan: Plan, people: list[Person] | None = None) -> SignedPlan:
-    """Have members sign the action that follows from a plan."""
-    action = fork_action(plan)
-    digest = compute_digest(action, domain_of(plan))
-    signatures = []
-    for person in COUNCIL[:2] if people is None else people:
-        r, s, parity = sign_digest(digest, person.key)
-        signatures.append(r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + parity]))
-    return SignedPlan(encode_plan(plan), encode_action(action), tuple(signatures))
 
 
 @pytest.fixture
