@@ -46,9 +46,7 @@ def devnet(
     instant: Annotated[
         bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
     ] = False,
-    snapshot_interval: Annotated[
-        int, typer.Option(min=1, help="Blocks between snapshots.")
-    ] = 100,
+    snapshot_interval: Annotated[int, typer.Option(min=1, help="Blocks between snapshots.")] = 100,
     faults: Annotated[
         bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
     ] = False,
