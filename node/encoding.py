@@ -3,9 +3,12 @@
 Both have one form only: what decodes is what encodes again to the same bytes. rlp is what
 Ethereum's libraries hash and verify. A record, a `NamedTuple`, is a MessagePack array of its fields
 in order: no maps, no nil, no floats. An integer is declared i64, or BIG where it may pass 64 bits
-and is then always a two's-complement byte string, big endian, shortest, small values too.
+and is then always a two's-complement byte string, big endian, shortest, small values too. JSON is
+for documents that people read; it is only read here, with a bound on its depth.
 """
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import (
@@ -372,3 +375,25 @@ def _compile(
     )
     exec(source, names)
     return names["to_wire"], names["encode"], names["from_wire"]
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+JSON_DEPTH_MAX = 64
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+
+
+def load_json(data: bytes | str, **hooks: Any) -> Any:
+    """Decode JSON of bounded depth; ValueError for all else, which json.JSONDecodeError is.
+
+    `hooks` are json.loads's. The depth is counted before `json` sees it: its C scanner recurses,
+    and where a library has raised Python's recursion limit a few kilobytes of brackets would end
+    the process.
+    """
+    text = data if isinstance(data, str) else data.decode()
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > JSON_DEPTH_MAX:
+            raise ValueError(f"nests more than {JSON_DEPTH_MAX} deep")
+    return json.loads(text, **hooks)

@@ -16,7 +16,7 @@ import uvloop
 
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain
-from node.chain.genesis import Genesis, read_genesis, render_genesis
+from node.chain.genesis import Genesis, document_hash, read_genesis, render_genesis
 from node.chain.store import BlockStore
 from node.config import NodeConfig, Role, wall_time_ms
 from node.consensus.core import Core
@@ -84,13 +84,22 @@ def open_blockchain(genesis_path: Path, data_dir: Path) -> tuple[Blockchain, Lev
 def open_stopped(data_dir: Path, genesis_path: Path | None = None) -> tuple[Genesis, LevelDb]:
     """Open a stopped node's database without creating anything; raises OperatorError kinds.
 
+    It is refused as a starting node would refuse it: of another genesis, or behind its side file.
     The genesis document is the directory's own unless another file is named.
     """
     path = data_dir / DATABASE_DIRECTORY
     if not (path / "CURRENT").exists():
         raise OperatorError(f"{data_dir} holds no database: name a node's --data-dir")
     genesis = read_genesis(genesis_path or data_dir / GENESIS_FILE)
-    return genesis, LevelDb(path)
+    database = LevelDb(path)
+    try:
+        store = BlockStore(database, data_dir / HEAD_FILE)
+        store.check_ownership(document_hash(genesis))
+        store.load_head()
+    except BaseException:
+        database.close()
+        raise
+    return genesis, database
 
 
 def run_node(config: NodeConfig) -> None:
@@ -142,6 +151,10 @@ def _check_role(config: NodeConfig, key: NodeKey | None) -> None:
         validate_peer_url(config.peer_url)
     if role != Role.SEQUENCER and config.faults:
         raise OperatorError("--faults alters a sequencer's own numbers: leave it out here")
+    if config.faults and not read_genesis(config.genesis_path).dev:
+        raise OperatorError(
+            f'--faults is for development: {config.genesis_path} says "dev": false, leave it out'
+        )
 
 
 # --- the sequencer --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from node.encoding import (
     RLP_DEPTH_MAX,
     codec_of,
     int_from_rlp,
+    load_json,
     rlp_decode,
     rlp_decode_list,
     rlp_encode,
@@ -448,3 +449,16 @@ def test_a_field_that_could_be_nil_or_no_record_has_no_codec(hint: Any) -> None:
 
     with pytest.raises(TypeError, match=r"^a record can't hold "):
         codec_of(Record)
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [b"[" * 65, b'{"a":' * 65, b"[" * 1_000_000])
+def test_json_that_nests_too_deep_is_refused_before_it_is_parsed(text: bytes) -> None:
+    with pytest.raises(ValueError, match="nests more than 64 deep"):
+        load_json(text)
+
+
+def test_brackets_within_strings_do_not_nest() -> None:
+    assert load_json(b'["' + b"[" * 100 + b'"]') == ["[" * 100]

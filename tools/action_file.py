@@ -17,6 +17,7 @@ import typer
 from node.config import wall_time_ms
 from node.crypto import checksum_address, sign
 from node.devnet.keyfile import read_key_file
+from node.encoding import load_json
 from node.errors import InvalidSignature, MalformedAction, OperatorError
 from node.governance.action import Action, compute_digest, recover_signer
 from node.governance.typed_data import parse_typed_data, render_message, render_typed_data
@@ -42,7 +43,7 @@ def load_action(path: Path, council: Council) -> ActionFile:
     """Read an action's file and check it against the chain and its council."""
     try:
         data = path.read_bytes()[: FILE_SIZE_MAX + 1]
-        document = json.loads(data)
+        document = load_json(data)
     except OSError as error:
         raise OperatorError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError):

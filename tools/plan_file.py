@@ -6,7 +6,6 @@ members signed. Members may sign one file after the other, or each a copy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from node.cli.fork import describe_plan
 from node.config import wall_time_ms
 from node.crypto import checksum_address, keccak256
 from node.devnet.client import Client
+from node.encoding import load_json
 from node.errors import InvalidSignature, OperatorError, PlanRefused
 from node.governance.action import Fork, compute_digest, recover_signer
 from node.snapshot.approval import (
@@ -69,7 +69,7 @@ class PlanFile(NamedTuple):
 def is_plan(path: Path) -> bool:
     """Tell whether a file is a fork plan's, and no action's."""
     try:
-        document = json.loads(path.read_bytes()[: PLAN_SIZE_MAX + 1])
+        document = load_json(path.read_bytes()[: PLAN_SIZE_MAX + 1])
     except OSError as error:
         raise OperatorError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError):

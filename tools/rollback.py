@@ -47,17 +47,13 @@ from node.governance.action import (
 from node.governance.typed_data import parse_message, render_message, render_typed_data
 from node.perp.order import CancelFilter
 from node.perp.status import Mode
-from node.snapshot.plan import decode_plan, encode_plan
 
 if __name__ == "__main__":  # run as a file: its siblings are found from the root
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tools.action_file import (
     ActionFile,
-    find_signer,
     load_action,
-    make_signature,
-    parse_signature,
     print_fields,
     print_next,
     require_current,
@@ -65,23 +61,23 @@ from tools.action_file import (
     show_action,
 )
 from tools.council import Council, find_entry, get_council, run_with
-from tools.plan_file import (
-    PlanFile,
-    check_fork,
-    get_fork,
-    is_plan,
-    load_plan,
-    require_plan_current,
-    save_plan,
-    save_signature,
-    show_plan,
+from tools.options import DEFAULT_RPC, POLL_S, AsJson, File, Reason, Rpc
+from tools.plan_commands import (
+    plan,
+    reopen,
+    show_plan_file,
+    sign_plan_file,
+    snapshots,
+    submit_plan_file,
+    verify,
+    watch_plan_file,
 )
+from tools.plan_file import is_plan, load_plan
+from tools.signing import make_member_signature, step_after
 
-DEFAULT_RPC = "http://127.0.0.1:8545"
 EXPIRES_IN_S = 3_600
 EXPIRES_IN_BLOCKS = 36_000
 """An hour of the fastest blocks."""
-POLL_S = 0.5
 NOBODY = "0x" + "00" * 20
 
 app = typer.Typer(
@@ -92,14 +88,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+for command in (snapshots, plan, reopen, verify):
+    app.command()(command)
 
-Rpc = Annotated[str, typer.Option("--rpc", help="The node's URL.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; every signer reads it.")]
 Expiry = Annotated[int, typer.Option("--expires-in", help="Seconds for which the action is good.")]
-NewPlan = Annotated[Path, typer.Argument(help="The plan's file to write; it must not exist.")]
 NewFile = Annotated[Path, typer.Argument(help="The action's file to write; it must not exist.")]
-File = Annotated[Path, typer.Argument(help="An action's or a plan's file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 # --- commands: where the chain is -----------------------------------------------------------------
@@ -286,177 +279,6 @@ def _write_action(
     print_next(f"each of {council.threshold} members: sign {file} --key KEYFILE")
 
 
-# --- commands: a fork plan ------------------------------------------------------------------------
-
-
-@app.command()
-def snapshots(rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
-    """List the snapshots to which the chain can go back, oldest first."""
-
-    async def ask(client: Client) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await client.request("perp_getSnapshots")
-        return found
-
-    found = run_with(rpc, ask)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-        return
-    for each in found:
-        state = "certified" if each["isCertified"] else "not certified"
-        where = "" if each["isCanonical"] else ", of a branch that was left"
-        typer.echo(
-            f"{each['name']:>12}  block {each['blockNumber']} {each['blockHash'][:18]}…  "
-            f"signed by {each['power']} of {each['totalPower']} power: {state}{where}"
-        )
-    if not any(each["isCertified"] and each["isCanonical"] for each in found):
-        print_next("wait: validators make and sign snapshots every so many blocks")
-        return
-    print_next('plan FILE --reason "…", once the chain is halted')
-
-
-@app.command()
-def plan(
-    file: NewPlan,
-    reason: Reason,
-    snapshot: Annotated[
-        str, typer.Option("--snapshot", help="Its name; the newest certified one by latest.")
-    ] = "latest",
-    rpc: Rpc = DEFAULT_RPC,
-) -> None:
-    """Write the plan that leaves this branch for a snapshot, and show all that it undoes."""
-    if file.exists():
-        raise OperatorError(f"{file} exists already: a plan is never overwritten, name another")
-    if not reason.strip():
-        raise OperatorError("--reason is empty: say why, every signer reads it")
-
-    async def ask(client: Client) -> tuple[str, Council]:
-        wishes = {"snapshot": snapshot, "reason": reason}
-        made = await client.request("perp_makeForkPlan", wishes)
-        return made["plan"], await get_council(client)
-
-    text, council = run_with(rpc, ask)
-    save_plan(file, decode_plan(text.encode()))
-    show_plan(load_plan(file, council), council)
-    print_next(f"each of {council.threshold} members: sign {file} --key KEYFILE")
-
-
-def _sign_plan(loaded: PlanFile, council: Council, key: Path | None, given: str) -> None:
-    require_plan_current(loaded, council)
-    address, signature = _make_signature(loaded, council, key, given)
-    signed = save_signature(loaded, address, signature)
-    show_plan(signed, council)
-    print_next(_step_after(signed, council))
-
-
-def _submit_plan(files: list[Path], council: Council, rpc: str, *, as_json: bool) -> None:
-    first, *others = [load_plan(file, council) for file in files]
-    signatures = dict(first.signatures)
-    for other in others:
-        if other.digest != first.digest:
-            raise OperatorError(f"{other.path} is another plan than {first.path}: submit it alone")
-        signatures |= other.signatures
-
-    async def hand_in(client: Client) -> dict[str, Any]:
-        if await get_fork(client, first.plan) is not None:
-            raise OperatorError(f"{first.path} was carried out already: watch {first.path}")
-        require_plan_current(first, council)
-        if len(signatures) < council.threshold:
-            raise OperatorError(
-                f"{first.path} has {len(signatures)} of {council.threshold} signatures: "
-                "let more members sign it"
-            )
-        given = ["0x" + each.hex() for each in signatures.values()]
-        text = encode_plan(first.plan).decode()
-        answer: dict[str, Any] = await client.request("perp_submitForkPlan", text, given)
-        return answer
-
-    answer = run_with(rpc, hand_in)
-    if as_json:
-        typer.echo(json.dumps(answer, indent=2))
-        return
-    typer.echo(
-        f"Fork {answer['forkId']}: block {answer['blockNumber']} {answer['blockHash']} is built"
-    )
-    print_next(f"watch {first.path}")
-
-
-def _watch_plan(loaded: PlanFile, timeout: int, rpc: str) -> None:
-    async def look(client: Client) -> str:
-        looks, told = max(1, int(timeout / POLL_S)), ""
-        for number in range(looks):
-            state, fork = await client.request("perp_status"), await get_fork(client, loaded.plan)
-            line = f"block {state['latest']}, {state['phase']}"
-            if fork is not None and fork["gate"] is not None:
-                gate = fork["gate"]
-                line += f", {gate['power']} of {gate['totalPower']} power built the same"
-            if line != told:
-                typer.echo(line)
-                told = line
-            if state["phase"] == "stopped" and fork is not None:
-                raise OperatorError(f"the fork does not go on: {state['reason']}")
-            if fork is not None and state["phase"] != "forking":
-                return f"fork {fork['forkId']} is the chain, from block {fork['blockNumber']} on"
-            if number + 1 < looks:
-                await asyncio.sleep(POLL_S)
-        raise OperatorError(f"{loaded.path} was not carried out within {timeout} s")
-
-    typer.echo(run_with(rpc, look))
-    print_next("reopen")
-
-
-@app.command()
-def reopen(
-    timeout: Annotated[int, typer.Option("--timeout", help="Seconds to wait at most.")] = 120,
-    rpc: Rpc = DEFAULT_RPC,
-) -> None:
-    """Follow the way back to OPEN: fresh prices, CANCEL_ONLY, POST_ONLY, OPEN (RULES X2)."""
-
-    async def look(client: Client) -> None:
-        looks, told = max(1, int(timeout / POLL_S)), ""
-        for number in range(looks):
-            council = await get_council(client)
-            if council.hold or council.mode == Mode.HALTED.name:
-                raise OperatorError("the chain stands: resume it, or submit a fork plan")
-            markets = await client.request("perp_getMarkets")
-            line = f"chain {council.mode}; " + ", ".join(
-                f"{each['symbol']} {each['mode']}"
-                + (" (price is stale)" if each["oracle"]["isStale"] else "")
-                + (" (grace)" if each["isInGrace"] else "")
-                for each in markets
-            )
-            if line != told:
-                typer.echo(f"block {council.height}: {line}")
-                told = line
-            if council.mode == Mode.OPEN.name and all(
-                each["mode"] == Mode.OPEN.name and not each["isInGrace"] for each in markets
-            ):
-                return
-            if number + 1 < looks:
-                await asyncio.sleep(POLL_S)
-        raise OperatorError(f"not every market is OPEN within {timeout} s: {told}")
-
-    run_with(rpc, look)
-    print_next("verify PLAN, if there was a fork")
-
-
-@app.command()
-def verify(file: File, rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
-    """Compare what the node serves after a fork with what its plan promised."""
-    loaded = load_plan(file, run_with(rpc, get_council))
-    checks = run_with(rpc, lambda client: check_fork(client, loaded.plan))
-    if as_json:
-        typer.echo(json.dumps([each._asdict() for each in checks], indent=2))
-    else:
-        print_fields(
-            {each.what: ("ok    " if each.holds else "WRONG ") + each.found for each in checks}
-        )
-    wrong = [each.what for each in checks if not each.holds]
-    if wrong:
-        raise OperatorError(f"{file}: not as planned: {', '.join(wrong)}")
-    if not as_json:
-        print_next("nothing has to be done: trade goes on")
-
-
 # --- commands: signing and submitting -------------------------------------------------------------
 
 
@@ -465,7 +287,7 @@ def show(file: File, rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
     """Show an action in plain words and numbers, and who signed it."""
     council = run_with(rpc, get_council)
     if is_plan(file):
-        _show_plan(load_plan(file, council), council, as_json=as_json)
+        show_plan_file(load_plan(file, council), council, as_json=as_json)
         return
     loaded = load_action(file, council)
     if as_json:
@@ -479,7 +301,7 @@ def show(file: File, rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(answer, indent=2))
         return
     show_action(loaded, council)
-    print_next(_step_after(loaded, council))
+    print_next(step_after(loaded, council))
 
 
 @app.command("sign")
@@ -496,51 +318,15 @@ def sign_file(
         raise OperatorError("name --key KEYFILE or --signature 0x..., one of them")
     council = run_with(rpc, get_council)
     if is_plan(file):
-        _sign_plan(load_plan(file, council), council, key, given)
+        sign_plan_file(load_plan(file, council), council, key, given)
         return
     loaded = load_action(file, council)
     require_current(loaded, council)
-    address, signature = _make_signature(loaded, council, key, given)
+    address, signature = make_member_signature(loaded, council, key, given)
     signed = loaded._replace(signatures={**loaded.signatures, address: signature})
     save_action(signed, council)
     show_action(signed, council)
-    print_next(_step_after(signed, council))
-
-
-def _make_signature(
-    loaded: ActionFile | PlanFile, council: Council, key: Path | None, given: str
-) -> tuple[str, bytes]:
-    """Return a member's address and signature; OperatorError for one that adds nothing."""
-    signature = parse_signature(given) if key is None else make_signature(loaded.digest, key)
-    address = find_signer(loaded.digest, signature)
-    if address not in council.members:
-        raise OperatorError(f"{address} is not in the council: a member must sign")
-    if address in loaded.signatures:
-        raise OperatorError(
-            f"{loaded.path}: {address} has signed it already: another member is needed"
-        )
-    return address, signature
-
-
-def _step_after(loaded: ActionFile | PlanFile, council: Council) -> str:
-    missing = council.threshold - len(loaded.signatures)
-    more = f"{missing} more: sign {loaded.path} --key KEYFILE"
-    return more if missing > 0 else f"submit {loaded.path}"
-
-
-def _show_plan(loaded: PlanFile, council: Council, *, as_json: bool) -> None:
-    if as_json:
-        answer = {
-            "kind": "Fork",
-            "plan": json.loads(encode_plan(loaded.plan)),
-            "digest": "0x" + loaded.digest.hex(),
-            "signers": sorted(loaded.signatures),
-            "threshold": council.threshold,
-        }
-        typer.echo(json.dumps(answer, indent=2))
-        return
-    show_plan(loaded, council)
-    print_next(_step_after(loaded, council))
+    print_next(step_after(signed, council))
 
 
 @app.command()
@@ -552,7 +338,7 @@ def submit(
     """Hand an action in, with the signatures of all its copies."""
     council = run_with(rpc, get_council)
     if is_plan(files[0]):
-        _submit_plan(files, council, rpc, as_json=as_json)
+        submit_plan_file(files, council, rpc, as_json=as_json)
         return
     first, *others = [load_action(file, council) for file in files]
     signatures = dict(first.signatures)
@@ -601,7 +387,7 @@ def watch(
     """Wait until an action is carried out, and for a halt until the chain stands."""
     council = run_with(rpc, get_council)
     if is_plan(file):
-        _watch_plan(load_plan(file, council), timeout, rpc)
+        watch_plan_file(load_plan(file, council), timeout, rpc)
         return
     loaded = load_action(file, council)
 

@@ -13,59 +13,46 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from node.chain.genesis import GenesisMarket, read_genesis, render_genesis
-from node.chain.transaction import EIP_1559, UnsignedTransaction, sign_transaction
 from node.devnet.accounts import ACCOUNTS_PATH, derive_keys
 from node.devnet.actor import Action, action
 from node.devnet.client import Client, connect
 from node.devnet.keyfile import make_key_file
-from node.devnet.keypair import Keypair
 from node.devnet.template import TEMPLATE
-from node.errors import NodeUnreachable, OperatorError, PerpnodeError, RequestRefused
+from node.errors import PerpnodeError, RequestRefused
 from node.governance.council import Council
 from node.perp.account import EXCHANGE
 from node.perp.order import TimeInForce, TriggerKind
-from node.units import DurationMs, FundingIndex, Wei
+from node.units import DurationMs, FundingIndex
+from tools.telling import (
+    WAIT_S,
+    Broken,
+    Telling,
+    Trader,
+    position_of,
+    positions_of,
+    sum_balances,
+    verify_database,
+)
 
-ROOT = Path(__file__).parents[1]
 MARKET = 1
 MEMBERS = 5
 THRESHOLD = 3
 INTERVAL = 20
 """Blocks between snapshots."""
-BLOCK_TIME = "0.3"
+FLAGS = ("--block-time", "0.3", "--faults", "--snapshot-interval", str(INTERVAL))
+VALIDATORS = 4
 PRICE = 93_000
 """USD, about where the simulated price begins: the genesis funding index is made of it."""
 USDC = 10**6
-POLL_S = 0.2
-WAIT_S = 120.0
-T = TypeVar("T")
-
-
-class Promise(NamedTuple):
-    """Something that must hold, and whether it did."""
-
-    what: str
-    holds: bool
-    found: str
-
-
-class Broken(Exception):
-    """The story can't go on."""
 
 
 class Damage(NamedTuple):
@@ -77,42 +64,6 @@ class Damage(NamedTuple):
     """These transactions, and some that were signed before the fork and never sent."""
     victims: list[str]
     """Who was liquidated."""
-
-
-class Trader:
-    """Somebody with a key, who signs with the nonces he is told."""
-
-    def __init__(self, name: str, keypair: Keypair, chain_id: int) -> None:
-        self.name = name
-        self.address = "0x" + keypair.address.hex()
-        self._key = keypair.private_key
-        self._chain_id = chain_id
-
-    async def sign(self, client: Client, *actions: Action, ahead: int = 0) -> list[str]:
-        """Sign actions with the next nonces, `ahead` of them left out; nothing is sent."""
-        count = await client.request("eth_getTransactionCount", self.address, "pending")
-        first = int(count, 16) + ahead
-        return [self._sign(each, first + index) for index, each in enumerate(actions)]
-
-    async def send(self, client: Client, *actions: Action) -> list[str]:
-        """Send actions in order; return their hashes."""
-        raws = await self.sign(client, *actions)
-        return [await client.request("eth_sendRawTransaction", raw) for raw in raws]
-
-    def _sign(self, each: Action, nonce: int) -> str:
-        unsigned = UnsignedTransaction(
-            type=EIP_1559,
-            chain_id=self._chain_id,
-            nonce=nonce,
-            max_priority_fee=Wei(0),
-            max_fee=Wei(2 * 10**9),
-            gas_limit=200_000,
-            to=each.to,
-            value=Wei(0),
-            data=each.data,
-            access_list=(),
-        )
-        return "0x" + sign_transaction(unsigned, self._key).raw.hex()
 
 
 def order(size: int, price: int, tif: TimeInForce = TimeInForce.GTC) -> Action:
@@ -130,42 +81,13 @@ def deposit(usdc: int) -> Action:
     return action(EXCHANGE, "deposit", usdc * USDC)
 
 
-class Story:
+class Story(Telling):
     """One telling."""
 
     def __init__(self, path: Path, *, bots: int) -> None:
-        self.path = path
-        self.promises: list[Promise] = []
+        super().__init__(path)
         self._bots = bots
-        self._began = time.monotonic()
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.data_dir = path / "data"
         self.keys = [path / f"member-{number}.json" for number in range(1, MEMBERS + 1)]
-        self._devnet: subprocess.Popen[bytes] | None = None
-
-    # --- telling ---------------------------------------------------------------------------------
-
-    def say(self, text: str) -> None:
-        """Print what happened, and when."""
-        print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)
-
-    def promise(self, what: str, holds: bool, found: object = "") -> None:
-        """Note whether a promise held."""
-        self.promises.append(Promise(what, holds, str(found)))
-        if not holds:
-            self.say(f"BROKEN: {what}: {found}")
-
-    def table(self) -> str:
-        """Return every promise and whether it held."""
-        width = max(len(each.what) for each in self.promises)
-        lines = [
-            f"  {'ok    ' if each.holds else 'BROKEN'}  {each.what.ljust(width)}  {each.found}"
-            for each in self.promises
-        ]
-        return "\n".join(lines)
-
-    # --- processes -------------------------------------------------------------------------------
 
     def write_genesis(self) -> Path:
         """Write the genesis of an old chain with a council of five."""
@@ -188,87 +110,12 @@ class Story:
         path.write_text(render_genesis(genesis), encoding="utf-8")
         return path
 
-    def start(self, genesis: Path | None = None) -> None:
-        """Start the devnet; without a genesis document it goes on where it was."""
-        command = [sys.executable, "-m", "node", "devnet", "--data-dir", str(self.data_dir)]
-        command += ["--port", str(self.port), "--block-time", BLOCK_TIME, "--faults"]
-        command += ["--snapshot-interval", str(INTERVAL)]
-        if genesis is not None:
-            command += ["--genesis", str(genesis), "--validators", "4", "--accounts", "10"]
-            command += ["--bots", str(self._bots), "--prices", "sim"]
-        with (self.path / "devnet.log").open("ab") as log:
-            self._devnet = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                start_new_session=True,
-            )
-
-    def stop(self) -> int:
-        """Stop every process as Ctrl-C does; return the exit status."""
-        assert self._devnet is not None, "started before"
-        if self._devnet.poll() is None:
-            self._devnet.send_signal(signal.SIGINT)
-        return self._devnet.wait(60)
-
-    def kill(self) -> None:
-        """End what is left, whatever happened."""
-        if self._devnet is not None and self._devnet.poll() is None:
-            self._devnet.send_signal(signal.SIGINT)
-            try:
-                self._devnet.wait(30)
-            except subprocess.TimeoutExpired:
-                self._devnet.kill()
-
-    def rollback(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the governance script, a process of its own."""
-        return subprocess.run(
-            [sys.executable, str(ROOT / "tools" / "rollback.py"), *arguments, "--rpc", self.url],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            check=False,
-        )
-
-    async def step(self, *arguments: str, echo: bool = False) -> str:
-        """Run a step of the governance script that must go well; return what it said."""
-        done = await asyncio.to_thread(self.rollback, *arguments)
-        if done.returncode != 0:
-            raise Broken(f"rollback {' '.join(arguments)}: {done.stderr.strip()}")
-        lines = done.stdout.splitlines()
-        self.say(f"rollback {arguments[0]}: {lines[-1] if lines else ''}")
-        for line in lines if echo else ():
-            print(f"            {line}", flush=True)
-        return done.stdout
-
-    async def refused(self, why: str, *arguments: str) -> None:
-        """Run a step that must be refused, with these words in its one line."""
-        done = await asyncio.to_thread(self.rollback, *arguments)
-        said = done.stderr.strip()
-        holds = done.returncode == 1 and why in said and "\n" not in said
-        self.promise(f"refused: {arguments[0]}, {why}", holds, said[:100])
-
-    async def until(self, client: Client, look: Callable[[], Awaitable[T | None]], what: str) -> T:
-        """Return the first result of `look` that is one."""
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            found = await look()
-            if found is not None and found is not False:
-                return found
-            if self._devnet is not None and self._devnet.poll() is not None:
-                raise Broken(f"the devnet ended: see {self.path / 'devnet.log'}")
-            await asyncio.sleep(POLL_S)
-        status = await client.request("perp_status")
-        raise Broken(f"{what}: not within {WAIT_S:g} s; the node is {status}")
-
     # --- the chapters ----------------------------------------------------------------------------
 
     async def tell(self) -> None:
         """Tell everything in order."""
         genesis = self.write_genesis()
-        self.start(genesis)
+        self.start(*FLAGS, *self._flags_of(genesis))
         self.say(f"devnet with four validators, three reporters, {self._bots} bots at {self.url}")
         chain_id = read_genesis(genesis).chain_id
         names = ["alice", "bob", "carol", "dave", "erin"]
@@ -283,10 +130,17 @@ class Story:
             before = await self._wait_snapshot(client, people)
             damage = await self._break(client, people)
             await self._halt(client)
+        await self._restart()
+        async with connect(self.url, patience_s=WAIT_S) as client:
+            await self._look_held(client)
             await self._fork(client)
             await self._look(client, people, before, damage)
             await self._trade_again(client, people)
         await self._verify()
+
+    def _flags_of(self, genesis: Path) -> list[str]:
+        flags = ["--genesis", str(genesis), "--validators", str(VALIDATORS), "--accounts", "10"]
+        return [*flags, "--bots", str(self._bots), "--prices", "sim"]
 
     async def _wait_open(self, client: Client) -> None:
         async def look() -> Any:
@@ -313,10 +167,10 @@ class Story:
     async def _trade(self, client: Client, people: dict[str, Trader]) -> None:
         alice, bob, carol, dave = (people[name] for name in ("alice", "bob", "carol", "dave"))
         for who, amount in ((alice, 200_000), (bob, 18_000), (carol, 600_000), (dave, 13_500)):
-            await self._mined(client, await who.send(client, deposit(amount)))
+            await self.mined(client, await who.send(client, deposit(amount)))
         mark = await self._mark(client)
         ask, bid = mark + mark // 500, mark - mark // 500
-        await self._mined(
+        await self.mined(
             client,
             await carol.send(
                 client, order(-40_000, ask), order(45_000, bid), order(9_000, bid - 500)
@@ -330,17 +184,18 @@ class Story:
         ]
         for who, taking, closing, stop, profit in trades:
             hashes = await who.send(client, taking)
-            await self._mined(client, hashes)
+            await self.mined(client, hashes)
             hashes = await who.send(
                 client,
                 trigger(closing, stop, TriggerKind.STOP_LOSS),
                 trigger(closing, profit, TriggerKind.TAKE_PROFIT),
             )
-            await self._mined(client, hashes)
+            await self.mined(client, hashes)
         for name in ("alice", "bob", "dave"):
-            view = await self._account(client, people[name])
+            view = await self.account(client, people[name])
             self.say(
-                f"{name}: {position_of(view)} lots, equity {view['equity']['decimal']} USDC, "
+                f"{name}: {position_of(view, MARKET)} lots, "
+                f"equity {view['equity']['decimal']} USDC, "
                 f"{len(view['triggers'])} TP/SL"
             )
 
@@ -421,6 +276,27 @@ class Story:
         council = await client.request("gov_getCouncil")
         self.promise("the chain stands", council["hold"] is not None, council["mode"])
 
+    async def _restart(self) -> None:
+        """Stop every process of the halted chain and start it by the same command."""
+        status = await asyncio.to_thread(self.stop)
+        self.promise("a halted chain stops well", status == 0, f"exit status {status}")
+        self.start(*FLAGS)
+
+    async def _look_held(self, client: Client) -> None:
+        """See that the halt outlived the restart, and that reads go on."""
+
+        async def look() -> Any:
+            status = await client.request("perp_status")
+            return status if len(status["peers"]) == VALIDATORS else None
+
+        status = await self.until(client, look, "the validators' links")
+        council = await client.request("gov_getCouncil")
+        self.promise(
+            "the halt outlives a restart, reads go on",
+            status["phase"] == "stopped" and council["hold"] is not None,
+            status["reason"][:60],
+        )
+
     async def _fork(self, client: Client) -> None:
         """Plan, read, sign with separate keys on separate copies, submit, follow."""
         plan = self.path / "plan.json"
@@ -435,10 +311,15 @@ class Story:
             copies.append(str(copy))
         outsider = self.path / "outsider.json"
         make_key_file(outsider)
+        altered = self.path / "altered.json"
+        altered.write_bytes(plan.read_bytes().replace(reason.encode(), b"nothing happened"))
+        await self.refused("another plan", "submit", copies[0], str(altered))
         await self.refused("not in the council", "sign", str(plan), "--key", str(outsider))
         await self.refused("2 of 3 signatures", "submit", *copies[:2])
         await self.step("submit", *copies)
         await self.refused("carried out already", "submit", *copies)
+        await self.refused("another plan", "submit", str(altered))
+        await self.refused("it was carried out", "sign", copies[0], "--key", str(self.keys[0]))
         await self.step("watch", str(plan), echo=True)
         status = await client.request("perp_status")
         self.promise("the chain is on fork 1", status["forkId"] == 1, f"block {status['latest']}")
@@ -459,11 +340,11 @@ class Story:
                 self.promise(
                     f"{name}, wrongly liquidated, has the position back",
                     positions_of(view) == positions_of(before[name]) != [],
-                    f"{position_of(view)} lots",
+                    f"{position_of(view, MARKET)} lots",
                 )
             elif view["positions"]:
                 same = positions_of(view) == positions_of(before[name])
-                self.promise(f"{name} has the snapshot's position", same, position_of(view))
+                self.promise(f"{name} has the snapshot's position", same, position_of(view, MARKET))
             self.promise(
                 f"{name}: orders cancelled, TP/SL kept",
                 not view["orders"] and len(view["triggers"]) == len(before[name]["triggers"]),
@@ -493,13 +374,13 @@ class Story:
         alice, bob, carol = (people[name] for name in ("alice", "bob", "carol"))
         mark = await self._mark(client)
         ask, bid = mark + mark // 400, mark - mark // 400
-        await self._mined(client, await carol.send(client, order(-3_000, ask), order(3_000, bid)))
-        held = position_of(await self._account(client, bob))
-        await self._mined(client, await bob.send(client, order(1_000, ask + 400, TimeInForce.IOC)))
-        await self._mined(
+        await self.mined(client, await carol.send(client, order(-3_000, ask), order(3_000, bid)))
+        held = position_of(await self.account(client, bob), MARKET)
+        await self.mined(client, await bob.send(client, order(1_000, ask + 400, TimeInForce.IOC)))
+        await self.mined(
             client, await alice.send(client, order(-1_000, bid - 400, TimeInForce.IOC))
         )
-        now = position_of(await self._account(client, bob))
+        now = position_of(await self.account(client, bob), MARKET)
         self.promise("trade goes on", now == held + 1_000, f"bob: {held} -> {now} lots")
         height = int(await client.request("eth_blockNumber"), 16)
 
@@ -523,30 +404,14 @@ class Story:
         self.promise("every process ends well", status == 0, f"exit status {status}")
         places = [self.data_dir, *sorted(self.data_dir.glob("validator-*"))]
         for place in places:
-            done = await asyncio.to_thread(_verify, place)
+            done = await asyncio.to_thread(verify_database, place)
             words = done.stderr.strip()
             if done.returncode == 0:
                 found = json.loads(done.stdout)
                 words = f"blocks {found['first']} to {found['last']}, {found['sweeps']} sweeps"
             name = "sequencer" if place == self.data_dir else place.name
             self.promise(f"perpnode verify, {name}", done.returncode == 0, words[:100])
-            self.promise(f"balances sum to zero, {name}", _sum_balances(place) == 0, "exactly")
-
-    # --- small things ----------------------------------------------------------------------------
-
-    async def _account(self, client: Client, who: Trader) -> dict[str, Any]:
-        view: dict[str, Any] = await client.request("perp_getAccount", who.address)
-        return view
-
-    async def _mined(self, client: Client, hashes: list[str]) -> None:
-        for tx_hash in hashes:
-
-            async def look(tx_hash: str = tx_hash) -> Any:
-                return await client.request("eth_getTransactionReceipt", tx_hash)
-
-            receipt = await self.until(client, look, f"receipt of {tx_hash}")
-            if receipt["status"] != "0x1":
-                raise Broken(f"transaction {tx_hash} reverted: {receipt.get('revertReason')}")
+            self.promise(f"balances sum to zero, {name}", sum_balances(place) == 0, "exactly")
 
 
 def _grown_old(market: GenesisMarket) -> GenesisMarket:
@@ -554,46 +419,6 @@ def _grown_old(market: GenesisMarket) -> GenesisMarket:
     params = market.params
     value = PRICE * 10**6 // 10**params.lot_decimals
     return market._replace(funding_index=FundingIndex(value * 10**9 // 8))
-
-
-def position_of(view: dict[str, Any]) -> int:
-    """Return an account's position, in lots."""
-    return sum(each["size"]["lots"] for each in view["positions"] if each["market"] == MARKET)
-
-
-def positions_of(view: dict[str, Any]) -> list[tuple[int, int, int]]:
-    """Return an account's positions: market, lots and entry value."""
-    return [
-        (each["market"], each["size"]["lots"], each["entryValue"]["atoms"])
-        for each in view["positions"]
-    ]
-
-
-def _verify(place: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "node", "verify", "--data-dir", str(place), "--json"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-
-
-def _sum_balances(place: Path) -> int:
-    """Return the sum of all margin balances of a stopped node."""
-    from node.snapshot.offline import open_chain
-
-    with open_chain(place) as blockchain:
-        ledger = blockchain.ledger_after(blockchain.head.block)
-        return sum(account.balance for _, account in ledger.all_accounts())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main(
@@ -610,7 +435,7 @@ def main(
     failure = ""
     try:
         asyncio.run(story.tell())
-    except (Broken, PerpnodeError, NodeUnreachable, OperatorError) as error:
+    except (Broken, PerpnodeError) as error:
         failure = str(error)
         story.say(f"the story broke off: {failure}")
     finally:
@@ -629,4 +454,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

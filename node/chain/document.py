@@ -12,6 +12,7 @@ from functools import cache
 from typing import Annotated, Any, NewType, NoReturn, get_args, get_origin, get_type_hints
 
 from node.crypto import checksum_address
+from node.encoding import load_json
 from node.errors import GenesisError
 from node.perp.parameters import MAGNITUDE_MAX
 from node.units import Address, Quote, Wei
@@ -36,10 +37,8 @@ def require_range(where: str, value: int, lowest: int, highest: int) -> None:
 def decode_json(data: bytes) -> Any:
     """Decode JSON strictly: UTF-8, no repeated names, no numbers but integers, bounded depth."""
     try:
-        text = data.decode("utf-8")
-        _require_shallow(text)
-        return json.loads(
-            text,
+        return load_json(
+            data,
             object_pairs_hook=_unique_names,
             parse_float=lambda text: fail("the document", f"has the number {text}", _NO_FLOATS),
             parse_constant=lambda text: fail("the document", f"has the number {text}", _NO_FLOATS),
@@ -48,22 +47,8 @@ def decode_json(data: bytes) -> Any:
         fail("the document", f"is no UTF-8 at byte {error.start}", "write it as JSON text")
     except json.JSONDecodeError as error:
         fail(f"line {error.lineno}, column {error.colno}", f"is no JSON ({error.msg})", "mend it")
-    except ValueError:  # Python's own limit on the digits of an integer
-        fail("the document", "has a number too long", "see genesis/README.md")
-
-
-DEPTH_MAX = 16
-"""A genesis document nests 5 deep."""
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
-
-
-def _require_shallow(text: str) -> None:
-    """Refuse deep nesting before json meets it: its C scanner recurses, and may end the process."""
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
-        if depth > DEPTH_MAX:
-            fail("the document", f"nests more than {DEPTH_MAX} deep", "see genesis/README.md")
+    except ValueError as error:  # too deep, or too many digits
+        fail("the document", f"can't be read ({error})", "see genesis/README.md")
 
 
 _NO_FLOATS = "use integers, and decimal strings for amounts"

@@ -27,6 +27,7 @@ from node.chain.document import (
     read_value,
     require_range,
 )
+from node.chain.regular_file import read_regular
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.crypto import checksum_address, keccak256
 from node.errors import GenesisError
@@ -105,7 +106,7 @@ class Genesis(NamedTuple):
 def read_genesis(path: Path) -> Genesis:
     """Read, decode and check a genesis file; GenesisError names file, field, value and remedy."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         problem = f"can't be read ({error.strerror})"
         raise GenesisError(f"{path}: {problem}: name a genesis file") from None

@@ -8,6 +8,7 @@ an index beside them.
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ from node.units import Hash32, Height
 
 DATABASE_FORMAT = 1
 BLOCKS_CACHED = 32
+HEAD_TEXT = re.compile(rb"\s*([0-9]{1,18})\s+0x([0-9a-fA-F]{64})\s*")
+"""What the side file says: a height and a block's hash."""
 
 T = TypeVar("T")
 
@@ -216,13 +219,13 @@ class BlockStore:
     def _load_head_file(self) -> tuple[Height, Hash32] | None:
         if self._head_file is None or not self._head_file.exists():
             return None
-        text = self._head_file.read_text(encoding="ascii").split()
-        if len(text) != 2 or not text[0].isdigit() or len(text[1]) != 66:
+        found = HEAD_TEXT.fullmatch(self._head_file.read_bytes())
+        if found is None:
             raise StaleDatabase(
                 f"{self._head_file} is not '<height> 0x<hash>': if the database is known to be "
                 "whole, delete this file; else restore the data directory from a copy"
             )
-        return Height(int(text[0])), Hash32(bytes.fromhex(text[1][2:]))
+        return Height(int(found[1])), Hash32(bytes.fromhex(found[2].decode("ascii")))
 
     def _save_head_file(self, height: Height, block_hash: Hash32) -> None:
         if self._head_file is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.values import parse_block_time
+from node.cli.flags import choose_block_time, require_addresses, require_private
 
 PEOPLE_MAX = 1_000
 """Of each kind: beyond this the banner and the start take too long."""
@@ -20,7 +20,9 @@ def devnet(
         int | None,
         typer.Option(min=0, max=VALIDATORS_MAX, help="Processes that recompute. [4]"),
     ] = None,
-    block_time: Annotated[str, typer.Option(help="Seconds between blocks, from 0.1.")] = "1",
+    block_time: Annotated[
+        str | None, typer.Option(help="Seconds between blocks, from 0.1. [1]")
+    ] = None,
     accounts: Annotated[
         int | None, typer.Option(min=0, max=PEOPLE_MAX, help="Funded accounts. [genesis: 10]")
     ] = None,
@@ -63,6 +65,9 @@ def devnet(
     from node.devnet.supervisor import DevnetConfig, run_devnet
     from node.devnet.template import Wishes
 
+    block_time_ms = choose_block_time(block_time, instant=instant)
+    require_addresses(host_name or (), allow_origin or ())
+    require_private(host, faults=faults, no_dev=no_dev)
     run_devnet(
         DevnetConfig(
             data_dir=data_dir,
@@ -75,7 +80,7 @@ def devnet(
             port=port,
             host_names=tuple(host_name or ()),
             allowed_origins=tuple(allow_origin or ()),
-            block_time_ms=parse_block_time(block_time),
+            block_time_ms=block_time_ms,
             instant=instant,
             faults=faults,
             snapshot_interval=snapshot_interval,

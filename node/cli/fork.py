@@ -155,14 +155,15 @@ def _beside(path: Path) -> Path:
 
 def _read(path: Path) -> "SignedPlan":
     """Return a plan's file with the signatures beside it, if there are any."""
+    from node.chain.regular_file import read_regular
     from node.errors import OperatorError
     from node.governance.action import encode_action
     from node.snapshot.approval import SignedPlan, fork_action, read_signed_plan
     from node.snapshot.plan import decode_plan
 
     try:
-        data = path.read_bytes()
-        signatures = _beside(path).read_bytes() if _beside(path).exists() else None
+        data = read_regular(path)
+        signatures = read_regular(_beside(path)) if _beside(path).exists() else None
     except OSError as error:
         raise OperatorError(f"{error.filename} can't be read ({error.strerror})") from None
     if signatures is not None:

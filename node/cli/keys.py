@@ -40,11 +40,20 @@ def show(
     if node:
         from node.consensus.node_key import read_node_key
 
+        _require_regular(file)
         _print_node(file, read_node_key(file).public_key, as_json=as_json)
         return
     from node.devnet.keyfile import read_key_file
 
     _print(file, read_key_file(file).address, as_json=as_json)
+
+
+def _require_regular(file: Path) -> None:
+    """Refuse what would hang the reader or is no file; a missing one is the reader's to tell."""
+    from node.errors import KeyFileError
+
+    if file.exists() and not file.is_file():
+        raise KeyFileError(f"{file}: can't be read (Not a regular file): name a key file")
 
 
 def _print(file: Path, address: Address, *, as_json: bool) -> None:

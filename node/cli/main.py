@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from node.cli.devnet import devnet
 from node.cli.fork import fork
@@ -51,12 +52,27 @@ def options(
     """Take what stands before the command."""
 
 
+def _tell_usage(error: TyperException) -> int:
+    """Say in one line what is wrong with the command line; without arguments show the help."""
+    text = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(text, file=sys.stderr)
+    else:
+        print(f"perpnode: {' '.join(text.split())}", file=sys.stderr)
+    return error.exit_code
+
+
 def main() -> None:
     """Run the command line; one line on standard error for whatever an operator can mend."""
     try:
-        app(prog_name="perpnode")
+        sys.exit(app(prog_name="perpnode", standalone_mode=False))
     except PerpnodeError as error:
         print(f"perpnode: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except TyperException as error:
+        sys.exit(_tell_usage(error))
+    except typer.Abort:
+        print("perpnode: aborted", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read our output is gone: nothing is left to say, at exit neither.

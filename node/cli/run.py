@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.values import parse_block_time
+from node.cli.flags import choose_block_time, require_addresses, require_private
 from node.config import NodeConfig, Role
 
 
@@ -14,7 +14,9 @@ def run(
     genesis: Annotated[Path, typer.Option(help="The chain's genesis document.")],
     data_dir: Annotated[Path, typer.Option(help="Where the node keeps its database.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")] = 8545,
-    block_time: Annotated[str, typer.Option(help="Seconds between blocks, from 0.1.")] = "1",
+    block_time: Annotated[
+        str | None, typer.Option(help="Seconds between blocks, from 0.1. [1]")
+    ] = None,
     instant: Annotated[
         bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
     ] = False,
@@ -47,6 +49,9 @@ def run(
     end_with_parent: Annotated[bool, typer.Option("--end-with-parent", hidden=True)] = False,
 ) -> None:
     """Run a node until SIGINT or SIGTERM."""
+    block_time_ms = choose_block_time(block_time, instant=instant)
+    require_addresses(host_name or (), allow_origin or ())
+    require_private(host, faults=faults)
     config = NodeConfig(
         role=role,
         genesis_path=genesis,
@@ -55,7 +60,7 @@ def run(
         port=port,
         host_names=tuple(host_name or ()),
         allow_origins=tuple(allow_origin or ()),
-        block_time_ms=parse_block_time(block_time),
+        block_time_ms=block_time_ms,
         instant=instant,
         key_path=key,
         peer_url=peer,

@@ -56,10 +56,13 @@ def create(
 @snapshot.command(name="list")
 def list_snapshots(data_dir: DataDir, as_json: AsJson = False) -> None:
     """List a node's snapshots, oldest first, and who signed them."""
+    from node.errors import OperatorError
     from node.snapshot.manifest import manifest_hash
     from node.snapshot.offline import open_directory
     from node.snapshot.signatures import list_signers, signed_power
 
+    if not data_dir.is_dir():
+        raise OperatorError(f"{data_dir} is no directory: name a node's --data-dir")
     directory = open_directory(data_dir)
     rows: list[dict[str, Any]] = []
     for each in directory.ids():
@@ -76,6 +79,9 @@ def list_snapshots(data_dir: DataDir, as_json: AsJson = False) -> None:
         rows.append(row)
     if as_json:
         print_json(rows)
+        return
+    if not rows:
+        typer.echo("no snapshots yet")
         return
     print_table(f"snapshots in {directory.path}", [(row["name"], _describe(row)) for row in rows])
 

@@ -20,8 +20,6 @@ def status(
         print_json(answer)
     else:
         print_table(f"node at {rpc}", _rows(answer))
-        for line in _describe_disputes(answer["disputes"]):
-            typer.echo(line)
 
 
 async def _ask(url: str) -> dict[str, Any]:
@@ -55,6 +53,7 @@ def _rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("vault", f"{state['vault']['decimal']} USDC"),
         ("deficit", f"{state['deficit']['decimal']} USDC"),
         *((market["symbol"], _describe_market(market)) for market in answer["markets"]),
+        *(("disputed", line) for line in _describe_disputes(answer["disputes"])),
     ]
 
 
@@ -63,7 +62,7 @@ def _describe_disputes(disputes: list[dict[str, Any]]) -> list[str]:
     authors: dict[str, list[str]] = {}
     for dispute in disputes:
         authors.setdefault(dispute["text"], []).append(str(dispute["validator"]))
-    return [f"disputed by validator {', '.join(found)}: {text}" for text, found in authors.items()]
+    return [f"by validator {', '.join(found)}: {text}" for text, found in authors.items()]
 
 
 def _describe_market(market: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Values that more than one command reads, and how results are printed."""
 
 import json
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -36,13 +37,16 @@ def print_json(result: Any) -> None:
 
 
 def print_table(title: str, rows: list[tuple[str, str]]) -> None:
-    """Print a result for people: names and values."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(overflow="fold")
+    """Print names and values, never folded: aligned on a terminal, else `name<TAB>value` rows."""
+    if not sys.stdout.isatty():
+        for name, value in rows:
+            typer.echo(f"{_one_line(name)}\t{_one_line(value)}")
+        return
+    width = max((len(name) for name, _ in rows), default=0)
+    typer.echo(title)
     for name, value in rows:
-        table.add_row(name, value)
-    Console(highlight=False).print(table)
+        typer.echo(f"  {name:<{width}}  {_one_line(value)}".rstrip())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -43,6 +43,15 @@ class Attestations:
         signed = tuple(IndexedSignature(*each) for each in sorted(signatures.items()))
         return Certificate(height, block_hash, signed)
 
+    def signers_after(self, height: Height) -> set[int]:
+        """Return who signed any block after a height; any thread may ask."""
+        return {
+            i
+            for key, signed in list(self._signatures.items())
+            if key[0] > height
+            for i in list(signed)
+        }
+
     def forget(self, up_to: Height) -> None:
         """Drop what is gathered of blocks up to a height: they are certified."""
         for key in [key for key in self._signatures if key[0] <= up_to]:

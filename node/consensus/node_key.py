@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from node.crypto import ed25519_public_key
+from node.encoding import load_json
 from node.errors import KeyFileError
 
 FIELDS = ["private_key", "public_key"]
@@ -49,7 +50,7 @@ def read_node_key(path: Path) -> NodeKey:
     except OSError as error:
         _fail(path, f"can't be read ({error.strerror})", "name a node's key file by --key")
     try:
-        document = json.loads(data)
+        document = load_json(data)
     except (ValueError, RecursionError):
         _fail(path, "is no JSON", "make a key by perpnode keys new --node FILE")
     if not isinstance(document, dict) or sorted(document) != FIELDS:

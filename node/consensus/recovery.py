@@ -312,7 +312,7 @@ class Recovery:
             if report.height != block.header.number or not ed25519_verify(
                 key, report.signature, message
             ):
-                log.info("fork confirmation dropped: of another fork, or not signed", peer=peer)
+                log.debug("fork confirmation dropped: of another fork, or not signed", peer=peer)
                 return False, []
             self._keep(report)
             if report.block_hash != block.hash:

@@ -146,9 +146,21 @@ class Sequencer:
         head = self._blockchain.head.block.header.number
         certified = self._blockchain.certified_height()
         if head - certified >= UNCERTIFIED_MAX:
-            reason = f"blocks {certified + 1} to {head} are not certified: validators are missing"
+            missing = self._name_missing(certified)
+            reason = f"blocks {certified + 1} to {head} are not certified: {missing}"
             return Phase(LAGGING, reason)
         return Phase(OPEN, "")
+
+    def _name_missing(self, certified: Height) -> str:
+        """Name the validators that signed nothing after the certified height."""
+        signers = self._attestations.signers_after(certified)
+        members = range(len(self._blockchain.next_validators().members))
+        missing = [index for index in members if index not in signers]
+        if not missing:
+            return "none of them was signed by more than two thirds of the validators' power"
+        names = ", ".join(map(str, missing))
+        who = f"validators {names} have" if len(missing) > 1 else f"validator {names} has"
+        return f"{who} not signed since block {certified}"
 
     def seal(self) -> int:
         """Make one block of what waits, commit it, and return how many transactions it took.
@@ -251,10 +263,10 @@ class Sequencer:
             self._publish(message)
 
     def _on_fork_plan(self, peer: str, message: ForkPlan) -> None:
-        if stands(self._blockchain, self.submissions.hold):
-            self.recovery.on_plan(peer, message.plan)
-        else:
-            log.warning("fork plan refused", peer=peer, reason="the chain goes on: halt it first")
+        try:
+            self.submit_plan(message.plan)
+        except PerpnodeError as refusal:
+            log.warning("fork plan refused", peer=peer, reason=str(refusal))
 
     def _on_confirmation(self, peer: str, message: ForkConfirmation) -> Sequence[Message]:
         """Take a validator's word on the fork block; tell everybody, and it what others said."""

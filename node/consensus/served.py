@@ -61,6 +61,8 @@ class ServedBranch:
         """Return the block that had a height while this fork was the chain's."""
         store = self._blockchain.store
         found = load_on_branch(store, fork_id, height)
+        if found is None:  # the index may have flipped between two of its rows
+            found = load_on_branch(store, fork_id, height)
         return None if found is None else store.load_block(found)
 
     def find_place(self, tx_hash: Hash32) -> Place | None:

@@ -132,6 +132,8 @@ class ValidatorNode:
         self._certified_hint = 0
         """Up to where signed blocks say the chain is certified: no need to attest what is."""
         self._waiting_height = 0
+        self._is_left_behind = False
+        """Whether the sequencer is on a fork that this node has yet to reach."""
         self._found = ""
         """What a node without a key found wrong."""
         self.disputes = Disputes(blockchain)
@@ -141,7 +143,6 @@ class ValidatorNode:
         self.submissions.on_taken(lambda data: self._to_tell.append(CouncilAction(data)))
         self.snapshots = snapshots
         self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=clock_ms)
-        self.recovery.on_carried(lambda plan: self._to_tell.append(ForkPlan(plan)))
         self.recovery.on_forking(lambda: None, self._begin_branch)
         if snapshots is not None:
             snapshots.on_told(self._to_tell.append)
@@ -227,8 +228,11 @@ class ValidatorNode:
         """Take a block; what is not signed by the sequencer is dropped and named in the log."""
         with self._lock:
             received, refusal = self._receive(proposal)
-            if received is None or self._is_stopped():
+            if self._is_stopped():
                 return []
+            if received is None:
+                return self._ask() if self._is_left_behind else []
+            self._is_left_behind = False
             block = received.block
             height = block.header.number
             self._certified_hint = max(self._certified_hint, block.extension.certified_height)
@@ -268,6 +272,11 @@ class ValidatorNode:
             )
             return None, None
         own = self._blockchain.identity_of(self._blockchain.head.block)
+        if identity.fork_id > own.fork_id:
+            if not self._is_left_behind:
+                log.warning("blocks of a later fork wait", height=height, fork_id=identity.fork_id)
+            self._is_left_behind = True
+            return None, None
         if identity != own:
             log.warning(
                 "proposal dropped: of another branch",
@@ -433,9 +442,12 @@ class ValidatorNode:
         """
         with self._lock:
             try:
-                return self.recovery.submit(data)
+                carried = self.recovery.submit(data)
             except EncodingError as error:
                 raise PlanRefused("content", str(error), "a plan with its signatures") from None
+            if carried.is_new:
+                self._to_tell.append(ForkPlan(data))
+            return carried
 
     def _greet(self) -> list[Message]:
         """Return this node's own word on its newest snapshots and on the fork it built."""
@@ -455,7 +467,7 @@ class ValidatorNode:
         return [] if own is None else [own]
 
     def _on_forked(self, is_forked: bool) -> list[Message]:
-        return self._confirm() if is_forked else []
+        return [*self._confirm(), *self._ask()] if is_forked else []
 
     def _on_confirmation(self, message: ForkConfirmation) -> list[Message]:
         was_open = self.recovery.is_open()

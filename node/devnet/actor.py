@@ -95,21 +95,22 @@ class Signer:
 
 
 async def follow_heads(client: Client, *, pause_s: float) -> AsyncIterator[Head]:
-    """Yield the newest head, again and again; older ones that wait are passed over.
+    """Yield the head there is, then the newest one, again and again; older ones are passed over.
 
     After each it rests for `pause_s`: under instant sealing an actor's own transactions make the
     next head, and answering at once would never end.
     """
     heads = await client.subscribe("newHeads")
     yielded_ms = 0
+    block = await client.request("perp_getBlock", "latest")
     while True:
-        header = await heads.latest()
-        block = await client.request("perp_getBlock", header["number"])
         extension = block["extension"]
         if extension["timeMs"] > yielded_ms:
             yielded_ms = extension["timeMs"]
             yield Head(Height(block["number"]), TimeMs(yielded_ms), extension["forkId"])
             await asyncio.sleep(pause_s)
+        header = await heads.latest()
+        block = await client.request("perp_getBlock", header["number"])
 
 
 def run_actor(play: Callable[[Client, Any], Awaitable[None]]) -> None:

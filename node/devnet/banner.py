@@ -11,6 +11,10 @@ from node.units import Address, Quote, Wei, mul_div_floor
 
 WEI_DECIMALS = 18
 COLLATERAL_DECIMALS = 6
+EXPOSED = (
+    "WARNING: listening beyond loopback: guarded methods are off, "
+    "and the keys above are known to everybody"
+)
 
 
 def decimal(amount: int, decimals: int) -> str:
@@ -27,8 +31,12 @@ def render_banner(
     url: str,
     prices: str,
     validators: Sequence[str] = (),
+    is_exposed: bool = False,
 ) -> str:
-    """Return all that an engineer needs to connect and trade; `validators` are their URLs."""
+    """Return all that an engineer needs to connect and trade; `validators` are their URLs.
+
+    `is_exposed` tells that the devnet listens beyond loopback.
+    """
     genesis = directory.genesis
     accounts = directory.people.accounts
     markets = ", ".join(f"{market.params.symbol} ({market.id})" for market in genesis.markets)
@@ -57,7 +65,10 @@ def render_banner(
             *_section("Actors", [_actors(directory)]),
             *_section("Validators", _validators(genesis, validators)),
             *_section("Data", [f"{directory.path} ({state})"]),
-            *_section("RPC and WebSocket", [url, url.replace("http", "ws", 1)]),
+            *_section(
+                "RPC and WebSocket",
+                [url, url.replace("http", "ws", 1), *([EXPOSED] if is_exposed else [])],
+            ),
         ]
     )
 

@@ -7,6 +7,7 @@ NodeUnreachable; whoever uses it connects again (`connect` waits for a node that
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -15,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from node.encoding import load_json
 from node.errors import NodeUnreachable, OperatorError, RequestRefused
 
 RETRY_FIRST_S = 0.05
@@ -52,12 +54,18 @@ async def _open(url: str, patience_s: float) -> ClientConnection:
             return await open_websocket(address, max_size=FRAME_MAX, compression=None, proxy=None)
         except (OSError, WebSocketException, ValueError) as error:
             if loop.time() + pause_s > give_up_at:
-                number = getattr(error, "errno", None)
-                reason = os.strerror(number) if number else str(error) or type(error).__name__
+                is_name = isinstance(error, socket.gaierror)
+                number = None if is_name else getattr(error, "errno", None)
+                reason = os.strerror(number) if number else _words(error)
                 advice = "start it with `perpnode devnet`, or name another --rpc"
                 raise NodeUnreachable(f"no node answers at {url} ({reason}): {advice}") from None
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, RETRY_LAST_S)
+
+
+def _words(error: Exception) -> str:
+    """Return an error's own words; a resolver's come without their number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class Subscription:
@@ -156,7 +164,7 @@ class Client:
         with suppress(ConnectionClosed):
             async for frame in self._websocket:
                 try:
-                    answers = json.loads(frame)
+                    answers = load_json(frame)
                     for answer in answers if isinstance(answers, list) else [answers]:
                         self._take(answer)
                 except (ValueError, KeyError, TypeError, AttributeError):

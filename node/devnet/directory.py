@@ -142,6 +142,8 @@ def _check_keys(directory: DataDirectory) -> None:
         for index, member in enumerate(genesis.validators)
     }
     for path, public_key in expected.items():
+        if not path.exists():
+            raise KeyFileError(f"{path} is missing: put the file back, or start anew with --fresh")
         if read_node_key(path).public_key != public_key:
             raise KeyFileError(
                 f"{path}: {directory.genesis_path} names 0x{public_key.hex()} for it: "

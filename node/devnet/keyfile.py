@@ -7,8 +7,10 @@ import secrets
 from pathlib import Path
 from typing import NoReturn
 
+from node.chain.regular_file import read_regular
 from node.crypto import CURVE_ORDER, address_of, checksum_address
 from node.devnet.keypair import Keypair
+from node.encoding import load_json
 from node.errors import KeyFileError
 
 FIELDS = ["address", "private_key"]
@@ -39,13 +41,13 @@ def make_key_file(path: Path) -> Keypair:
 def read_key_file(path: Path) -> Keypair:
     """Read a key file; KeyFileError for one that is missing, malformed or open to others."""
     try:
+        data = read_regular(path, SIZE_MAX)
         if path.stat().st_mode & 0o077:
             _fail(path, "can be read by others", f"run chmod 600 {path}")
-        data = path.read_bytes()[: SIZE_MAX + 1]
     except OSError as error:
         _fail(path, f"can't be read ({error.strerror})", "name a key file")
     try:
-        document = json.loads(data)
+        document = load_json(data)
     except (ValueError, RecursionError):
         _fail(path, "is no JSON", "make a key by perpnode keys new FILE")
     if not isinstance(document, dict) or sorted(document) != FIELDS:

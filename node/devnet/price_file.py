@@ -8,9 +8,11 @@ import csv
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from node.chain.regular_file import open_regular
 from node.errors import PriceFileError
 from node.units import TimeMs
 
@@ -36,7 +38,7 @@ def read_price_file(path: Path) -> Sequence[Bar]:
     """Read a whole price file; PriceFileError names line, field and value."""
     bars: list[Bar] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             header = next(rows, None)
             if header != HEADER:

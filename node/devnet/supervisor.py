@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 from node.devnet.banner import decimal, render_banner
 from node.devnet.child import Child, Role, start_child
 from node.devnet.client import Client, connect
+from node.devnet.condition import Condition, describe_change
 from node.devnet.directory import DataDirectory, clear_directory, lock_directory, open_directory
 from node.devnet.replay import PriceChoice, describe_prices
 from node.devnet.template import Wishes
 from node.errors import NodeUnreachable, OperatorError
+from node.rpc.origin import is_loopback
 from node.rpc.port import listen
 from node.units import DurationMs
 
@@ -32,6 +34,8 @@ INSTANT_PAUSE_S = 1
 """How long actors rest when their own transactions make the next block (`follow_heads`)."""
 STABLE_S = 60.0
 """An actor that lived so long is started again at once, as if for the first time."""
+STATUS_S = 1.0
+"""How long no block may come before the node is asked how it is."""
 ERROR_PREFIX = "perpnode: "
 """How the command line begins its one line about a failure (`node.cli.main`)."""
 CONNECT_S = 60.0
@@ -113,6 +117,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         """Those that are started again."""
         self._told = 0
+        self._condition = Condition()
 
     async def run(self) -> None:
         """Start everything, and end everything whatever happens."""
@@ -146,7 +151,7 @@ class Supervisor:
     async def _fail_with(self, sequencer: Child) -> None:
         """Wait for the sequencer's end and raise what it said."""
         status = await sequencer.wait()
-        words = sequencer.last_words()
+        words = _quote(sequencer, status)
         if words.startswith(ERROR_PREFIX):
             raise OperatorError(words.removeprefix(ERROR_PREFIX))
         raise OperatorError(
@@ -162,12 +167,13 @@ class Supervisor:
             started_s = loop.time()
             child = self._children[role.name] = await self._start(role)
             status = await child.wait()
-            words = child.last_words()
+            words = _quote(child, status)
             if loop.time() - started_s > STABLE_S:
                 pause_s = RESTART_FIRST_S
             _say(
-                f"the {role.name} ended {_how(status)}{': ' if words else ''}{words}; "
-                f"starting again in {pause_s:g} s"
+                f"{role.name.replace('-', ' ')} ended {_how(status)}"
+                f"{': ' if words else ''}{words}, restarted"
+                + ("" if pause_s == RESTART_FIRST_S else f" in {pause_s:g} s")
             )
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, RESTART_LAST_S)
@@ -175,12 +181,13 @@ class Supervisor:
     def _sequencer_role(self) -> Role:
         config, directory = self._config, self._directory
         arguments = self._run_arguments("sequencer", directory.path, config.port)
-        arguments += ["--block-time", decimal(config.block_time_ms, 3)]
         if directory.genesis.sequencer:
             arguments += ["--key", str(directory.sequencer_key_path)]
             arguments += ["--peer-port", str(self._ports.peers)]
         if config.instant:
             arguments.append("--instant")
+        else:
+            arguments += ["--block-time", decimal(config.block_time_ms, 3)]
         if config.faults:
             arguments.append("--faults")
         return Role("sequencer", arguments, None, NODE_END_S)
@@ -246,7 +253,7 @@ class Supervisor:
     # --- telling ----------------------------------------------------------------------------------
 
     async def _tell(self) -> None:
-        """Print the banner, say when the node listens, then a line for each block."""
+        """Print the banner, say when the node listens, then a line for each block or trouble."""
         prices = describe_prices(self._config.prices)
         banner = render_banner(
             self._directory,
@@ -254,6 +261,7 @@ class Supervisor:
             url=self._url,
             prices=prices,
             validators=[f"http://{self._address}:{port}" for port in self._ports.validators],
+            is_exposed=not is_loopback(self._config.host),
         )
         _say(banner)
         is_listening = False
@@ -273,8 +281,22 @@ class Supervisor:
         await self._tell_block(
             client, await client.request("eth_getBlockByNumber", "latest", False)
         )
-        async for header in heads:
-            await self._tell_block(client, header)
+        while True:
+            try:
+                header = await asyncio.wait_for(anext(heads), STATUS_S)
+            except TimeoutError:
+                (status,) = await client.batch([("perp_status", ())])
+                self._tell_condition(status)
+            else:
+                await self._tell_block(client, header)
+
+    def _tell_condition(self, status: Any) -> None:
+        """Print what has changed since the last look; a refused request tells nothing."""
+        if not isinstance(status, dict):
+            return
+        before, self._condition = self._condition, Condition.of(status)
+        if line := describe_change(before, self._condition):
+            _say(line)
 
     async def _tell_block(self, client: Client, header: Mapping[str, Any]) -> None:
         """Print a block's line, unless it is genesis or was told before."""
@@ -293,6 +315,7 @@ class Supervisor:
             self._told = height
             certified = status["safe"] if self._ports.validators else None
             _say(render_block_line(header, int(count, 16), markets, certified))
+        self._tell_condition(status)
 
 
 def render_block_line(
@@ -316,6 +339,11 @@ def render_block_line(
         f"{transactions:>3} txs  {gas:>10,} gas  {marks}"
         + ("" if certified is None else f"  certified {certified}")
     )
+
+
+def _quote(child: Child, status: int) -> str:
+    """Return what a child said last about its end; a signal leaves it no time to say why."""
+    return child.last_words() if status >= 0 else ""
 
 
 def _how(status: int) -> str:

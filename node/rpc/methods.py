@@ -37,6 +37,8 @@ class Method(NamedTuple):
     params: tuple[Param, ...] = ()
     guarded: bool = False
     batched: bool = False
+    needs_faults: bool = False
+    """Exists only where faults on purpose can be done."""
 
 
 def _parse_block_hash(value: object) -> BlockHash:
@@ -216,5 +218,6 @@ METHODS: Final[Mapping[str, Method]] = {
             Param("value", perp.parse_integer),
         ),
         guarded=True,
+        needs_faults=True,
     ),
 }

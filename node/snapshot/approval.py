@@ -6,10 +6,9 @@ other: its nonce is the plan's hash. Signatures are over EIP-712 typed data, mad
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
-from node.encoding import codec_of
+from node.encoding import codec_of, load_json
 from node.errors import EncodingError, PlanRefused
 from node.governance.action import (
     Domain,
@@ -116,7 +115,7 @@ def read_signed_plan(plan_data: bytes, signatures_data: bytes) -> SignedPlan:
     """Return a plan's file and its signatures' file as one; raise PlanRefused."""
     plan = decode_plan(plan_data)
     try:
-        document = json.loads(signatures_data)
+        document = load_json(signatures_data)
         terms = document["action"]
         action = Fork(
             plan_hash=Hash32(from_hex(terms["plan_hash"], 32)),

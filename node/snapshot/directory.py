@@ -10,7 +10,6 @@ without a manifest holds the signatures of a snapshot that this node did not mak
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from threading import RLock
 from typing import NamedTuple
 
 from node.chain.crash import crash_point
+from node.encoding import load_json
 from node.errors import InvalidSnapshot
 from node.snapshot.manifest import (
     MANIFEST_FILE,
@@ -156,7 +156,7 @@ def load_signatures(path: Path) -> Signatures:
         expected = f"at most {SIGNATURES_SIZE_MAX}"
         raise InvalidSnapshot(SIGNATURES_FILE, "size", len(data), expected)
     try:
-        document = json.loads(data)
+        document = load_json(data)
         signatures = Signatures(
             to_hash(document["block_hash"]),
             to_hash(document["state_root"]),

@@ -10,6 +10,7 @@ import json
 from typing import Any, NamedTuple
 
 from node.crypto import keccak256
+from node.encoding import load_json
 from node.errors import InvalidSnapshot
 from node.governance.council import Council
 from node.governance.validators import Validator, ValidatorSet
@@ -122,7 +123,7 @@ def decode_manifest(data: bytes, file: str = MANIFEST_FILE) -> Manifest:
     if len(data) > MANIFEST_SIZE_MAX:
         raise InvalidSnapshot(file, "size", len(data), f"at most {MANIFEST_SIZE_MAX}")
     try:
-        manifest = _manifest_of(json.loads(data))
+        manifest = _manifest_of(load_json(data))
         canonical = encode_manifest(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidSnapshot(

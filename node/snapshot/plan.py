@@ -9,11 +9,10 @@ refused the orphaned blocks can't recompute them.
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from node.crypto import keccak256
-from node.encoding import codec_of
+from node.encoding import codec_of, load_json
 from node.errors import EncodingError, PlanRefused
 from node.governance.action import decode_action
 from node.governance.audit import AuditEntry
@@ -139,7 +138,11 @@ def decode_plan(data: bytes) -> Plan:
     if len(data) > PLAN_SIZE_MAX:
         raise PlanRefused("size", len(data), f"at most {PLAN_SIZE_MAX}")
     try:
-        plan = _plan_of(json.loads(data))
+        document = load_json(data)
+    except (ValueError, RecursionError):
+        raise PlanRefused("content", "no JSON", f"a fork plan of format {FORMAT}") from None
+    try:
+        plan = _plan_of(document)
         canonical = encode_plan(plan)
     except (
         ValueError,

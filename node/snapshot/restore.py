@@ -11,7 +11,6 @@ state, the last 256 headers without bodies, and everything that follows.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,7 @@ from node.chain.certificate import decode_certificate, verify_certificate
 from node.chain.crash import crash_point
 from node.chain.genesis import Genesis, document_hash, render_genesis
 from node.chain.store import DATABASE_FORMAT, BlockStore
+from node.encoding import load_json
 from node.errors import EncodingError, InvalidCertificate, InvalidSnapshot, OperatorError
 from node.snapshot.directory import (
     SIGNATURES_FILE,
@@ -103,7 +103,7 @@ def finish_restore(data_dir: Path) -> None:
     marker = data_dir / MARKER_FILE
     if not marker.exists():
         return
-    document = json.loads(marker.read_bytes())
+    document = load_json(marker.read_bytes())
     staging, final = data_dir / STAGING_DIRECTORY, data_dir / DATABASE_DIRECTORY
     if staging.exists():
         staging.rename(final)

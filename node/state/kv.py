@@ -4,6 +4,7 @@ One write is one batch, atomic and synced. LevelDB is opened with paranoid check
 checksums verified; without them a flipped byte of its log silently loses blocks.
 """
 
+import errno
 import os
 import struct
 import sys
@@ -18,6 +19,24 @@ from weakref import WeakValueDictionary
 import plyvel
 
 from node.errors import CorruptDatabase, DatabaseInUse, OperatorError
+
+REFUSALS = tuple(
+    os.strerror(number)
+    for number in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOTDIR,
+    )
+)
+"""How the system words what it refuses this process; other errors of a database file are damage."""
+COMMAND_MAX = 80
+"""Characters of an owner's command line that are shown."""
 
 Rows = Iterable[tuple[bytes, bytes]]
 
@@ -137,7 +156,10 @@ def _get(source: Any, path: Path, key: bytes) -> bytes | None:
 
 
 def _iterate(source: Any, path: Path, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    iterator = source.iterator(prefix=prefix, verify_checksums=True, fill_cache=False)
+    try:  # it opens the tables at once
+        iterator = source.iterator(prefix=prefix, verify_checksums=True, fill_cache=False)
+    except plyvel.Error as error:
+        raise _explain(path, error) from error
 
     def rows() -> Iterator[tuple[bytes, bytes]]:
         with iterator:
@@ -209,6 +231,11 @@ def _explain(path: Path, error: Exception) -> OperatorError:
         )
     if isinstance(error, plyvel.IOError) and reason.startswith("lock "):
         return _in_use(path, _name_owner(path / "LOCK"))
+    if isinstance(error, plyvel.Error) and not reason.endswith(REFUSALS):
+        return CorruptDatabase(
+            f"the database {path} is damaged or truncated: {reason}; restore the data directory "
+            "from a copy or a snapshot"
+        )
     return OperatorError(
         f"the database {path} can't be used: {reason}; check its permissions and the free space"
     )
@@ -242,4 +269,6 @@ def _name_owner(lock: Path) -> str:
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
         command = b" ".join(words).decode(errors="replace")
+    if len(command) > COMMAND_MAX:
+        command = command[: COMMAND_MAX - 1] + "…"
     return f"process {pid} ({command})" if command else f"process {pid}"

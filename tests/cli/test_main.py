@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from node.cli.flags import require_addresses
 from node.cli.main import main
+from node.cli.values import print_table
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = ROOT / "genesis" / "minimal.json"
@@ -68,6 +71,12 @@ def test_version_is_the_packages(perpnode: Any) -> None:
         (["status", "--rpc", "http://127.0.0.1:1"], "no node answers at http://127.0.0.1:1"),
         (["status", "--rpc", "somewhere"], "somewhere: is no node URL"),
         (["verify", "--data-dir", "none"], "none holds no database: name a node's --data-dir"),
+        (["status", "--rpc", "http://nosuch.invalid"], "http://nosuch.invalid ("),
+        (["snapshot", "list", "--data-dir", "none"], "none is no directory"),
+        (["fork", "show", "file"], "content: was no JSON, expected a fork plan"),
+        (["keys", "show", "."], ".: can't be read (Is a directory)"),
+        (["keys", "show", "--node", "."], ".: can't be read (Not a regular file)"),
+        (["devnet", "--port", "0", "--genesis", "."], ".: can't be read (Is a directory)"),
         (["keys", "show", "none"], "none: can't be read (No such file or directory)"),
         (["keys", "new", "file"], "file: exists already: keys are never overwritten"),
         (["keys", "new", "none/key"], "none/key: can't be written (No such file or directory)"),
@@ -88,6 +97,8 @@ def test_failure_is_status_1_and_one_line(
     assert outcome.out == ""
     assert outcome.err.startswith("perpnode: ")
     assert words in outcome.err
+    assert "JSONDecodeError" not in outcome.err
+    assert "Unknown error" not in outcome.err
     assert outcome.err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
@@ -110,15 +121,83 @@ def test_failure_is_status_1_and_one_line(
         (["verify"], "Missing option"),
         (["verify", "--data-dir", "d", "--from", "0"], "'--from'"),
         (["keys", "new"], "Missing argument"),
+        (
+            ["devnet", "--instant", "--block-time", "1"],
+            "--block-time: 1 s contradicts --instant",
+        ),
+        (
+            [
+                *("run", "--role", "archive", "--genesis", "g", "--data-dir", "d"),
+                *("--instant", "--block-time", "2"),
+            ],
+            "--block-time: 2 s contradicts --instant",
+        ),
+        (["devnet", "--host", "0.0.0.0", "--faults"], "--faults: contradicts --host 0.0.0.0"),
+        (["devnet", "--faults", "--no-dev"], "--faults: contradicts --no-dev"),
+        (["devnet", "--allow-origin", "example.com"], "--allow-origin: 'example.com' is no"),
+        (["devnet", "--allow-origin", "http://a/b"], "--allow-origin: 'http://a/b' is no"),
+        (["devnet", "--host-name", "a b"], "--host-name: 'a b' is no host name"),
+        (["devnet", "--host-name", "http://x"], "--host-name: 'http://x' is no host name"),
     ],
 )
-def test_wrong_usage_is_status_2_and_names_the_option(
-    perpnode: Any, arguments: list[str], words: str
+def test_wrong_usage_is_status_2_and_one_line_that_names_the_option(
+    perpnode: Any, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     outcome = perpnode(*arguments)
 
     assert outcome.status == 2
+    assert outcome.err.startswith("perpnode: ")
     assert words in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_arguments_show_the_help(perpnode: Any) -> None:
+    outcome = perpnode()
+
+    assert outcome.status == 2
+    assert "Commands:" in outcome.err
+    assert outcome.err.count("\n") > 5
+
+
+@pytest.mark.parametrize("name", ["app.local", "my_host", "::1", "10.0.0.2"])
+@pytest.mark.parametrize("origin", ["*", "https://a.example", "http://[::1]:80", "http://x:3000"])
+def test_host_names_and_origins_as_they_are_written_are_taken(name: str, origin: str) -> None:
+    require_addresses([name], [origin])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["keys", "show", "pipe"],
+        ["keys", "show", "--node", "pipe"],
+        ["devnet", "--port", "0", "--genesis", "pipe"],
+        ["devnet", "--prices", "pipe"],
+        ["fork", "show", "pipe"],
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(
+    perpnode: Any, tmp_path: Path, arguments: list[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+
+    outcome = perpnode(*arguments)
+
+    assert outcome.status == 1
+    assert "pipe can't be read" in outcome.err.replace("pipe: can't", "pipe can't")
+    assert "(Not a regular file)" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_key_file_too_large_is_refused(perpnode: Any, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(" " * 5000)
+
+    assert "key: can't be read (File too large)" in perpnode("keys", "show", "key").err
+
+
+def test_directory_without_snapshots_says_so(succeed: Any) -> None:
+    assert succeed("snapshot", "list", "--data-dir", ".") == "no snapshots yet\n"
+    assert json.loads(succeed("snapshot", "list", "--data-dir", ".", "--json")) == []
 
 
 def test_keys_are_made_once_shown_and_private(perpnode: Any, tmp_path: Path) -> None:
@@ -264,6 +343,24 @@ def test_status_for_programs_is_what_the_node_says(succeed: Any, node_url: str) 
 )
 def test_status_for_people_has_the_numbers(succeed: Any, node_url: str, words: str) -> None:
     assert words in succeed("status", "--rpc", node_url)
+
+
+def test_status_through_a_pipe_is_rows_of_name_and_value(succeed: Any, node_url: str) -> None:
+    rows = [line.split("\t") for line in succeed("status", "--rpc", node_url).splitlines()]
+
+    assert all(len(row) == 2 for row in rows), rows
+    assert ["genesis", "0x" + "ab" * 32] in rows
+    assert ["phase", "open"] in rows
+
+
+def test_table_on_a_terminal_is_aligned_and_folds_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    print_table("node", [("hash", "0x" + "ab" * 200), ("state root", "1\n2")])
+
+    assert capsys.readouterr().out == f"node\n  hash        0x{'ab' * 200}\n  state root  1 2\n"
 
 
 def test_starting_the_command_loads_no_library_of_its_commands() -> None:

@@ -1,4 +1,4 @@
-// The same with ethers.
+// The same with ethers, which keeps removed logs from ordinary listeners (it makes "orphan" events).
 
 import { Contract, JsonRpcProvider, Wallet, WebSocketProvider } from "ethers";
 import { finish, goAhead, ready, until } from "./fork.mjs";
@@ -12,10 +12,10 @@ const exchange = new Contract(EXCHANGE, loadAbi("Exchange"), wallet);
 
 const polled = [];
 const heads = [];
-const removed = [];
+const logs = [];
 provider.on("block", (number) => polled.push(number));
 socket.on("block", (number) => heads.push(number));
-socket.on({ address: EXCHANGE }, (log) => log.removed && removed.push(log));
+socket.on({ address: EXCHANGE }, (log) => logs.push(log.transactionHash));
 await until(() => polled.length > 0 && heads.length > 0);
 
 async function deposit() {
@@ -31,10 +31,11 @@ await goAhead();
 assert.equal(await provider.getTransactionReceipt(before.hash), null);
 const { receipt: after, nonce } = await deposit();
 await until(() => polled.at(-1) >= after.blockNumber && heads.at(-1) >= after.blockNumber);
+await until(() => logs.includes(after.hash));
 await finish({
   nonce,
   polled,
   heads,
-  removed: removed.map((log) => log.transactionHash),
-  orphaned: before.hash,
+  logs,
+  transactions: [before.hash, after.hash],
 });

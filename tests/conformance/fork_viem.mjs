@@ -20,12 +20,15 @@ const wallet = createWalletClient({ chain, transport, account });
 
 const polled = [];
 const heads = [];
+const logs = [];
 const removed = [];
 client.watchBlockNumber({ onBlockNumber: (number) => polled.push(number) });
 socket.watchBlocks({ onBlock: (block) => heads.push(block.number) });
 socket.watchEvent({
   address: EXCHANGE,
-  onLogs: (logs) => removed.push(...logs.filter((log) => log.removed)),
+  onLogs: (found) => {
+    for (const log of found) (log.removed ? removed : logs).push(log.transactionHash);
+  },
 });
 await until(() => polled.length > 0 && heads.length > 0);
 
@@ -48,10 +51,12 @@ await assert.rejects(client.getTransactionReceipt({ hash: before.transactionHash
 const after = await deposit();
 const { nonce } = await client.getTransaction({ hash: after.transactionHash });
 await until(() => polled.at(-1) >= after.blockNumber && heads.at(-1) >= after.blockNumber);
+await until(() => logs.includes(after.transactionHash));
 await finish({
   nonce,
   polled,
   heads,
-  removed: removed.map((log) => log.transactionHash),
-  orphaned: before.transactionHash,
+  logs,
+  removed,
+  transactions: [before.transactionHash, after.transactionHash],
 });

@@ -65,6 +65,9 @@ def test_without_validators_answering_it_pauses_and_goes_on_when_they_return(liv
     wait_for(lambda: live.sequencer.phase().name == LAGGING)
     assert live.height == UNCERTIFIED_MAX
 
+    missing = "validators 0, 1, 2, 3 have not signed since block 0"
+    assert live.sequencer.phase().reason == f"blocks 1 to 8 are not certified: {missing}"
+
     live.network.carry()
     wait_for(lambda: live.height > UNCERTIFIED_MAX)
 

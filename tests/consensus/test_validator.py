@@ -19,6 +19,7 @@ from node.consensus.messages import (
     Blocks,
     Changes,
     DisputeMessage,
+    GetBlocks,
     GetChanges,
     Message,
     Proposal,
@@ -494,8 +495,8 @@ def test_a_block_of_another_fork_is_dropped_until_its_plan_is_here(scene: Scene)
     with capture_logs() as logs:
         answers = scene.victim.node.on_message(proposal)
 
-    assert answers == []
-    assert [each["event"] for each in logs] == ["proposal dropped: of another branch"]
+    assert answers == [GetBlocks(Height(scene.victim.head.header.number + 1))]
+    assert [each["event"] for each in logs] == ["blocks of a later fork wait"]
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x90", b"junk" * 50])

@@ -115,3 +115,15 @@ def test_banner_names_each_validators_key_and_url(tmp_path: Path) -> None:
 
     for index, member in enumerate(directory.genesis.validators):
         assert f"({index}) 0x{member.public_key.hex()} {urls[index]}" in banner
+
+
+def test_banner_warns_of_listening_beyond_loopback_in_one_line(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path, NOTHING)
+
+    shown = [
+        render_banner(directory, version="1", url="http://x", prices="fixed", is_exposed=exposed)
+        for exposed in (True, False)
+    ]
+
+    assert [banner.count("WARNING") for banner in shown] == [1, 0]
+    assert "guarded methods are off, and the keys above are known to everybody" in shown[0]

@@ -194,6 +194,14 @@ def test_another_validators_key_is_named(tmp_path: Path) -> None:
         open_directory(tmp_path, NOTHING)
 
 
+def test_a_missing_validators_key_is_to_be_put_back(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path, NOTHING._replace(validators=2))
+    directory.validator_key_path(1).unlink()
+
+    with pytest.raises(KeyFileError, match=r"validator-1\.json is missing: put .* --fresh$"):
+        open_directory(tmp_path, NOTHING)
+
+
 def test_fresh_deletes_validators_and_their_keys(tmp_path: Path) -> None:
     path = make(tmp_path / "data")
     (path / "validator-0" / "db").mkdir(parents=True)

@@ -76,6 +76,10 @@ def test_bad_line_is_refused_by_number_and_field(tmp_path: Path, lines: str, wor
     assert "\n" not in str(refusal.value)
 
 
+def test_byte_order_mark_is_not_a_part_of_the_header(tmp_path: Path) -> None:
+    assert len(read_price_file(write(tmp_path, "\ufeff" + HEADER + GOOD))) == 1
+
+
 def test_missing_file_directory_and_binary_are_refused(tmp_path: Path) -> None:
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"\xff\xfe\x00")

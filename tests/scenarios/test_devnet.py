@@ -131,3 +131,33 @@ def test_a_database_in_use_is_named_with_its_owner(devnet: Devnet, data_dir: Pat
     assert any(str(process_id) in line for process_id in before), line
     assert devnet.family().keys() == before.keys()
     devnet.wait_for_height(devnet.rpc.height() + 1)
+
+
+def test_the_terminal_tells_of_a_lost_validator_a_stop_and_a_killed_sequencer(
+    data_dir: Path,
+) -> None:
+    flags = ["--prices", "fixed", "--bots", "0", "--block-time", "0.2"]
+    with Devnet(data_dir, *flags, "--validators", "4", "--faults").start() as node:
+        node.wait_for_output("validator 3")
+        victim = process_of(node, "validator-0")
+
+        os.kill(victim, signal.SIGKILL)
+
+        seen = node.wait_for_output("validator 0 ended by SIGKILL, restarted\n")
+        node.wait_for_output("linked: validator 0", after=seen.index("ended by SIGKILL"))
+        node.wait_for_open_markets()
+        node.rpc.call("debug_injectFault", "funding_index", "cache", 1, 258_024_445)
+        stop = node.wait_for_output("stopped: block")
+        assert re.search(r"^stopped: block \d+, .*: was .*, recomputed .*$", stop, re.MULTILINE)
+
+        os.kill(process_of(node, "--role sequencer"), signal.SIGKILL)
+
+        assert node.wait_for_end() == 1
+        (line,) = [each for each in node.errors().splitlines() if each.startswith("perpnode: ")]
+        assert "the sequencer ended by SIGKILL: see " in line
+
+
+def process_of(node: Devnet, words: str) -> int:
+    """Return the process whose command line has these words."""
+    (found,) = [number for number, line in node.family().items() if words in line]
+    return found

@@ -143,3 +143,16 @@ def test_who_lost_everything_replays_over_every_fork(network: Network) -> None:
         assert (ours and ours["extension"]["forkId"]) in (None, fork_id)
         assert fork_id == len(POINTS) or theirs is None or theirs == ours
     network.wait_for_certified(status["safe"] + 2)
+
+
+def test_a_snapshot_on_command_is_made_and_certified_by_the_validators(network: Network) -> None:
+    network.wait_for_status(lambda s: s["safe"] % 5 not in (0, 4), "a height that is not due")
+    made = network.rpc.call("perp_createSnapshot")
+
+    def look() -> dict[str, Any] | None:
+        found = network.rpc.call("perp_getSnapshots")
+        return next((s for s in found if s["name"] == made["name"] and s["isCertified"]), None)
+
+    snapshot = poll(look, what=f"snapshot {made['name']}")
+    assert snapshot["blockHash"] == made["blockHash"]
+    assert not snapshot["isHere"], "the sequencer gathers signatures, validators make the chunks"

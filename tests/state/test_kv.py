@@ -1,5 +1,6 @@
 """LevelDB and its twin in memory: order, snapshots, batches, owners, corruption."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -8,13 +9,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import plyvel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.errors import CorruptDatabase, DatabaseInUse, OperatorError
 from node.state.account import Changes
-from node.state.kv import KeyValue, LevelDb, MemoryDb, _name_owner
+from node.state.kv import KeyValue, LevelDb, MemoryDb, _explain, _name_owner
 from node.state.node import EMPTY_TRIE_ROOT
 from node.state.store import StateStore
 from tests.state.states import ADDRESSES, KEYS, TABLES, grow, only_records
@@ -152,6 +154,21 @@ def test_an_owner_that_the_system_does_not_name_is_another_process(tmp_path: Pat
     assert _name_owner(tmp_path / "missing") == "another process"
 
 
+def test_a_long_command_line_of_the_owner_is_shortened(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "db"), "argument" * 50]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdin is not None
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"open\n"
+        name = _name_owner(tmp_path / "db" / "LOCK")
+        owner.stdin.close()
+
+    shown = name.removeprefix(f"process {owner.pid} (").removesuffix(")")
+    assert len(shown) == 80
+    assert shown.startswith(sys.executable)
+    assert shown.endswith("…")
+
+
 def flip(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 0xFF
@@ -187,6 +204,38 @@ def test_a_flipped_byte_of_a_table_is_refused_on_reading(tmp_path: Path) -> None
     with pytest.raises(CorruptDatabase):
         [reopened.get(b"%03d" % n) for n in range(500)]
     reopened.close()
+
+
+@pytest.mark.parametrize("left", [0, 10, 200_000])
+def test_a_truncated_table_is_damage_not_a_matter_of_permissions(tmp_path: Path, left: int) -> None:
+    kv = LevelDb(tmp_path / "db")
+    kv.write([(b"%03d" % n, os.urandom(1000)) for n in range(500)])
+    kv.close()
+    LevelDb(tmp_path / "db").close()  # moves the log into a table
+    (table,) = (tmp_path / "db").glob("*.ldb")
+    os.truncate(table, left)
+
+    reopened = LevelDb(tmp_path / "db")
+    for read in (lambda: list(reopened.items(b"")), lambda: reopened.get(b"250")):
+        with pytest.raises(CorruptDatabase, match="damaged or truncated") as refused:
+            read()
+        assert str(table) in str(refused.value)
+        assert "permissions" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+    reopened.close()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC])
+def test_what_the_system_refuses_is_no_damage(number: int) -> None:
+    text = f"IO error: db/000005.ldb: {os.strerror(number)}".encode()
+
+    explained = _explain(Path("db"), plyvel.IOError(text))
+
+    assert not isinstance(explained, CorruptDatabase)
+    assert str(explained) == (
+        f"the database db can't be used: db/000005.ldb: {os.strerror(number)}; "
+        "check its permissions and the free space"
+    )
 
 
 def test_a_path_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
