@@ -52,6 +52,8 @@ RESERVED_MAX = 0xFFFF
 MARKET_ID_MAX = RESERVED_MAX - 0x2000
 FUNDING_INDEX = "funding_index"
 """The one field of a market that may be left out."""
+FUNDING_INDEX_MAX = 2**100
+"""Either sign, 1e-9 atoms per lot: more than any price times any leverage."""
 
 
 class GenesisMarket(NamedTuple):
@@ -282,5 +284,5 @@ def _read_index(value: Any, where: str) -> FundingIndex:
     text = check_type(value, str, where, "a decimal string")
     if not re.fullmatch(r"0|-?[1-9][0-9]{0,37}", text):
         fail(where, f"was {text[:60]!r}", "an index has digits only, and no leading zero")
-    require_range(where, int(text), -AMOUNT_MAX, AMOUNT_MAX)
+    require_range(where, int(text), -FUNDING_INDEX_MAX, FUNDING_INDEX_MAX)
     return FundingIndex(int(text))

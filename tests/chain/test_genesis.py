@@ -272,6 +272,24 @@ def test_readme_describes_every_field_and_no_other() -> None:
         *chain,
         "id",
         *fields_of(MarketParams),
+        "funding_index",
         *fields_of(MarginBracket),
         *fields_of(GenesisAccount),
     ]
+
+
+def test_a_market_may_begin_with_an_old_ones_funding_index() -> None:
+    index = "-123456789012345678901"
+    old = document()
+    old["markets"][0]["funding_index"] = index
+    genesis = parse(old)
+
+    assert genesis.markets[0].funding_index == int(index)
+    assert document_of(genesis)["markets"][0]["funding_index"] == index
+    assert document_hash(genesis) != document_hash(parse(document()))
+    old["markets"][0]["funding_index"] = "0"
+    assert document_hash(parse(old)) == document_hash(parse(document()))
+    for bad in ("01", "1.5", 7, "-0", "9" * 39):
+        old["markets"][0]["funding_index"] = bad
+        with pytest.raises(GenesisError, match=r"markets\[0\]\.funding_index"):
+            parse(old)

@@ -285,3 +285,18 @@ def test_no_sequence_of_messages_makes_a_validator_sign_two_blocks_of_a_height(
                     signed.setdefault(answer.height, set()).add(answer.block_hash)
 
     assert all(len(hashes) == 1 for hashes in signed.values())
+
+
+def test_after_a_fork_nothing_of_the_branch_before_is_signed(path: Path) -> None:
+    open_guard(path).sign(identity(), Height(40), block("old"))
+    open_guard(path).move_to(identity(fork_id=1), Height(21), block("fork"))
+
+    guard = open_guard(path)
+    for before in (identity(), identity(dev_epoch=9)):
+        with pytest.raises(SigningRefused):
+            guard.sign(before, Height(41), block("old"))
+    with pytest.raises(SigningRefused):
+        guard.sign(identity(fork_id=1), Height(21), block("another fork"))
+    guard.sign(identity(fork_id=1), Height(22), block("next"))
+    guard.move_to(identity(fork_id=1), Height(21), block("fork"))  # again at each start
+    assert open_guard(path).last == guard.last
