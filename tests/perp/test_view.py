@@ -120,6 +120,17 @@ def test_orders_and_triggers_are_shown_with_their_market() -> None:
     assert [(each.market, each.trigger.trigger_price) for each in taker.triggers] == [(MARKET, 90)]
 
 
+def test_a_market_with_orders_alone_has_no_position() -> None:
+    ledger = make_ledger()
+    owner = make_trader(ledger, 1, 10_000)
+    process_order(ledger, owner, order(30, 90))
+
+    view = compute_account_view(ledger, owner)
+
+    assert list(view.positions) == []
+    assert [each.order.size for each in view.orders] == [30]
+
+
 def test_an_account_that_never_was_is_empty() -> None:
     view = compute_account_view(make_ledger(), trader(9))
 
