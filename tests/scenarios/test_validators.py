@@ -230,7 +230,7 @@ def test_the_devnet_runs_validators_and_restarts_one_that_is_killed(tmp_path: Pa
             if "--role validator" in command and "validator-1" in command
         )
         os.kill(victim, signal.SIGKILL)
-        devnet.wait_for_output("the validator-1 ended by SIGKILL")
+        devnet.wait_for_output("validator 1 ended by SIGKILL")
         height = devnet.rpc.height()
         poll(lambda: devnet.rpc.call("perp_status")["safe"] > height + 2, what="certificates")
 
