@@ -51,8 +51,8 @@ HEAD_FILE = "HEAD"
 GENESIS_FILE = "genesis.json"
 SWITCH_INTERVAL_S = 0.002
 """How long a busy thread may keep the others waiting: with Python's 5 ms the front starves beside
-sealing (DESIGN section 7). At 0.5 ms an order cost 250 µs of CPU instead of 193: threads that recover
-signatures without the interpreter lock fight for it too often."""
+sealing (DESIGN section 7). At 0.5 ms an order cost 250 µs of CPU instead of 193: threads that
+recover signatures without the interpreter lock fight for it too often."""
 
 COLLECT_EVERY = (50_000, 20, 100)
 """A block makes many objects that live to its end; with Python's 700 the collector looks at all of
