@@ -12,6 +12,7 @@ from node.errors import (
     OrderNotFound,
     OrderTooSmall,
     PostOnlyWouldCross,
+    Refusal,
 )
 from node.perp.events import ActionResult, BatchExecuted, OrderCancelled, OrderPlaced
 from node.perp.order import SelfTrade, TimeInForce, TriggerKind
@@ -107,7 +108,7 @@ def test_a_batch_is_its_actions_one_by_one_o1() -> None:
         checkpoint = single.checkpoint()
         try:
             exchange(single, TAKER, *each)
-        except Exception:
+        except Refusal:
             single.revert(checkpoint)
 
     assert isinstance(together.events.pop(), BatchExecuted)
