@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from node.chain.regular_file import read_regular
 from node.crypto import ed25519_public_key
 from node.encoding import load_json
 from node.errors import KeyFileError
@@ -44,9 +45,9 @@ def make_node_key(path: Path) -> NodeKey:
 def read_node_key(path: Path) -> NodeKey:
     """Read a key file; KeyFileError for one that is missing, malformed or open to others."""
     try:
+        data = read_regular(path, SIZE_MAX)
         if path.stat().st_mode & 0o077:
             _fail(path, "can be read by others", f"run chmod 600 {path}")
-        data = path.read_bytes()[: SIZE_MAX + 1]
     except OSError as error:
         _fail(path, f"can't be read ({error.strerror})", "name a node's key file by --key")
     try:
