@@ -459,6 +459,8 @@ class Core:
         receipts = self._blockchain.store.load_receipts(place.block_hash)
         assert block is not None, "a place is written with its block"
         assert receipts is not None, "receipts are written with their block"
+        if block.header.number > self._served.latest.header.number:
+            return None  # written, but not the head yet: state would be older than its receipt
         return Located(block, place.tx_index, receipts[place.tx_index])
 
     def _find_logs(

@@ -51,7 +51,9 @@ class ServedBranch:
         self._left.append(listener)
 
     def block_at(self, height: Height) -> Block | None:
-        """Return the block of a height."""
+        """Return the block of a height, None above the head: what is written may not be it yet."""
+        if height > self.latest.header.number:
+            return None
         old = self._old
         if old is None:
             return self._blockchain.block_at(height)
@@ -80,10 +82,11 @@ class ServedBranch:
     ) -> Iterator[FoundLog]:
         """Yield logs that match, oldest first."""
         old = self._old
+        last = min(last, self.latest.header.number)
         if old is None:
             yield from self._blockchain.find_logs(first, last, addresses, topics)
             return
-        for height in range(first, min(last, old.header.number) + 1):
+        for height in range(first, last + 1):
             block = self.block_at(Height(height))
             if block is not None and may_match(block.header.logs_bloom, addresses, topics):
                 yield from self._blockchain.match_logs(block, addresses, topics)

@@ -331,3 +331,26 @@ def test_storage_keys_that_are_none_are_refused(traded: Chain, keys: Any, messag
 
     assert refusal.value.code == -32602
     assert refusal.value.message.startswith(f"invalid argument 1: {message}")
+
+
+def test_nothing_of_a_block_is_seen_before_it_is_the_head(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt whose nonce is not there yet makes a wallet send the same nonce again."""
+    sent = traded.send(traded.sign("sender", value=1))
+    height = head(traded) + 1
+    save_block = traded.blockchain.store.save_block
+    seen: list[Any] = []
+
+    def look_after_the_write(*arguments: Any, **named: Any) -> None:
+        save_block(*arguments, **named)
+        seen.append(traded.ask("eth_getTransactionReceipt", sent))
+        seen.append(traded.ask("eth_getBlockByNumber", hex(height), False))
+        seen.append(traded.ask("eth_getTransactionByHash", sent)["blockHash"])
+
+    monkeypatch.setattr(traded.blockchain.store, "save_block", look_after_the_write)
+    traded.seal()
+
+    assert seen == [None, None, None]
+    assert traded.ask("eth_getTransactionReceipt", sent)["blockNumber"] == hex(height)
+    assert traded.ask("eth_getTransactionCount", text("sender"), "latest") == "0x1"
