@@ -2,6 +2,11 @@
 
 Each function asks one question before anything changes and raises the typed error. Reduce-only
 orders and cancels are never in the way of a limit on positions.
+
+A position has its maximum twice. An order is placed only if the position, signed, with all that
+rests on the order's side and the order itself stays within it: who is short may buy what closes the
+short and the maximum besides. Another order may close the short before, so a maker is asked again
+at the match.
 """
 
 from typing import NamedTuple
@@ -52,16 +57,25 @@ def require_room(ledger: Ledger, owner: Address, more: int) -> None:
 def require_position_room(ledger: Ledger, owner: Address, market: MarketId, size: Lots) -> None:
     """Raise PositionTooLarge if the position would pass its maximum on the side of `size` (O7).
 
-    Counted as if all that rests on that side were filled, without what it would first close: a
-    reduce-only order may close that before. So no later fill can pass the maximum.
+    Counted as if all that rests on that side, reduce-only orders apart, were filled.
     """
-    position = get_position(ledger, owner, market).size
-    largest = ledger.book(market).resting_beside(owner, size) + size
-    if (position > 0) == (size > 0):
-        largest += position
+    resting = ledger.book(market).resting_beside(owner, size)
+    refusal = get_position_refusal(ledger, owner, market, Lots(resting + size))
+    if refusal is not None:
+        raise refusal
+
+
+def get_position_refusal(
+    ledger: Ledger, owner: Address, market: MarketId, change: Lots
+) -> PositionTooLarge | None:
+    """Return what stands against a change that leads the position past its maximum (O7).
+
+    On the side to which it leads: what was past it already may shrink.
+    """
+    size = Lots(get_position(ledger, owner, market).size + change)
     maximum = ledger.market_params(market).position_max
-    if abs(largest) > maximum:
-        raise PositionTooLarge(market, Lots(largest), maximum)
+    is_past = size > maximum if change > 0 else size < -maximum
+    return PositionTooLarge(market, size, maximum) if is_past else None
 
 
 def require_expiry(ledger: Ledger, request: OrderRequest) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from node.errors import (
     InsufficientMargin,
     OpenInterestTooLarge,
+    PositionTooLarge,
     Refusal,
     SelfTradeRefused,
 )
@@ -19,6 +20,7 @@ from node.perp.fill import Fill, Taker, process_fill
 from node.perp.follow import compute_reducible, process_removal
 from node.perp.funding import settle_funding
 from node.perp.ledger import Ledger
+from node.perp.limits import get_position_refusal
 from node.perp.margin import Risk, compute_oi_margin, compute_risk, is_covered, is_reduction
 from node.perp.order import CancelReason, Order, SelfTrade
 from node.perp.settlement import TRADE, Settlement
@@ -58,10 +60,11 @@ NO_MATCH = Match(Lots(0), (), 0, None, None)
 def process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Match:
     """Meet the book by price and time, at the makers' prices, up to `bound` (O2).
 
-    A maker that fails its test is cancelled (G4), and so is, unless the taker asked for something
-    else, one of the taker's own. Every maker that leaves the book, filled whole or cancelled,
-    counts toward the taker's maximum (O8): its gas is fixed, so its work is bounded. A taker that
-    fails its test, or would lift open interest above its cap (O7), stops.
+    A maker that fails its test or would pass its maximum position (O7) is cancelled (G4), and so
+    is, unless the taker asked for something else, one of the taker's own. Every maker that leaves
+    the book, filled whole or cancelled, counts toward the taker's maximum (O8): its gas is fixed,
+    so its work is bounded. A taker that fails its test, or would lift open interest above its cap
+    (O7), stops.
     """
     market, settlement = taker.market, taker.settlement
     book = ledger.book(market)
@@ -101,6 +104,10 @@ def process_match(ledger: Ledger, taker: Taker, size: Lots, bound: Ticks) -> Mat
         if isinstance(refused, OpenInterestTooLarge):
             stop, refusal = CancelReason.LIMIT, refused
             break
+        if isinstance(refused, PositionTooLarge):
+            process_removal(ledger, market, maker, CancelReason.LIMIT)
+            removals += 1
+            continue
         if refused.account == taker.owner:
             stop, refusal = CancelReason.MARGIN, refused
             break
@@ -142,8 +149,14 @@ def find_crossing(book: Book, size: Lots, bound: Ticks) -> Order | None:
 
 def _process_tested_fill(
     ledger: Ledger, taker: Taker, maker: Order, fill: Fill
-) -> InsufficientMargin | OpenInterestTooLarge | None:
-    """Fill if maker, taker and market may carry it, else undo it and say who may not (G3, G4)."""
+) -> InsufficientMargin | OpenInterestTooLarge | PositionTooLarge | None:
+    """Fill if maker, taker and market may carry it, else undo it and say who may not (G3, G4).
+
+    The maximum position binds the maker: a taker was asked for all of its size when it was placed.
+    """
+    too_large = get_position_refusal(ledger, maker.owner, taker.market, Lots(-fill.size))
+    if too_large is not None:
+        return too_large
     maker_before = compute_risk(ledger, maker.owner)
     taker_before = compute_risk(ledger, taker.owner)
     size_before = get_position(ledger, taker.owner, taker.market).size

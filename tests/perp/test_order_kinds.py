@@ -343,7 +343,7 @@ def test_a_position_is_led_to_its_maximum_and_no_further_o7() -> None:
     process_order(ledger, TAKER, order(4, 90))
 
     refusal = refused(ledger, TAKER, order(1, 89))
-    process_order(ledger, TAKER, order(-10, 110))
+    process_order(ledger, TAKER, order(-16, 110))  # 6 of them close
     other = refused(ledger, TAKER, order(-1, 110))
 
     assert isinstance(refusal, PositionTooLarge)
@@ -353,19 +353,42 @@ def test_a_position_is_led_to_its_maximum_and_no_further_o7() -> None:
 
 
 def test_what_reduces_leads_nobody_past_the_maximum_o7() -> None:
-    # Short 6 with buys of 10 resting: were 16 allowed, closing the 6 first would lead to long 16.
+    # Short 6 and buys of 16: 6 close it, 10 are the maximum. But the 6 are closed by another order
+    # first, and the second buy of 8 would lead beyond the maximum.
     ledger = rich(position_max=10)
     process_order(ledger, MAKER, order(6, 100))
     process_order(ledger, TAKER, order(-6, 100))
-    process_order(ledger, TAKER, order(10, 95))
+    process_order(ledger, TAKER, order(8, 96))
+    process_order(ledger, TAKER, order(8, 95))
+    process_order(ledger, OTHER, order(2, 95))
     refusal = refused(ledger, TAKER, order(1, 94))
     process_order(ledger, MAKER, order(-6, 100))
     process_order(ledger, TAKER, order(6, 100, reduce_only=True))
-    process_order(ledger, OTHER, order(-10, 95))
+    process_order(ledger, OTHER, order(-4, 96))
+    ledger.events.clear()
+    process_order(ledger, MAKER, order(-10, 95))  # 4 at 96; 6 more would be 14; 2 of the other's
 
     assert isinstance(refusal, PositionTooLarge)
     assert refusal.size == 11
-    assert size_of(ledger, TAKER) == 10
+    assert cancels_of(ledger) == [(OrderId(4), 8, CancelReason.LIMIT)]
+    assert (size_of(ledger, TAKER), size_of(ledger, OTHER)) == (8, -2)
+
+
+def test_maker_past_a_lowered_maximum_may_shrink_but_not_turn_around_beyond_it_o7() -> None:
+    ledger = rich()
+    process_order(ledger, MAKER, order(-20, 100))
+    process_order(ledger, TAKER, order(20, 100))
+    process_order(ledger, TAKER, order(-4, 101))
+    process_order(ledger, TAKER, order(-22, 102))
+    params = ledger.all_market_params
+    params[MARKET] = params[MARKET]._replace(position_max=Lots(5))
+    ledger.events.clear()
+
+    process_order(ledger, OTHER, order(4, 101))
+    process_order(ledger, MAKER, order(25, 102))  # to long 5; 22 of them from long 16 to short 6
+
+    assert size_of(ledger, TAKER) == 16
+    assert cancels_of(ledger) == [(OrderId(4), -22, CancelReason.LIMIT)]
 
 
 def test_reducing_is_not_in_the_way_of_the_maximum_o7() -> None:

@@ -152,6 +152,12 @@ def match(
         part = vault_part(lots, maker.price) if vault_part else 0
         if part is None:
             return Met(size - left, removed, Stop.VAULT)
+        if _leads_past(world, maker.owner, market, -lots):  # O7
+            del world.orders[market, number]
+            removed += 1
+            continue
+        if _leads_past(world, taker, market, lots):
+            return Met(size - left, removed, Stop.TAKER)
         interest = open_interest(world, market)
         before_taker, before_maker = risk_of(world, taker), risk_of(world, maker.owner)
         _fill(world, taker, market, number, lots, liquidation=vault_part is not None)
@@ -212,20 +218,20 @@ def _check(world: World, owner: bytes, request: OrderRequest, *, strictest: int)
 
 
 def _check_position(world: World, owner: bytes, market: int, size: int) -> None:
-    """O7: with all that rests on this side filled, the position stays within its maximum.
-
-    What the orders would close first may be closed before by others, so it is no room for them.
-    """
+    """O7: with all that rests on this side filled, the position stays within its maximum."""
     resting = sum(
         order.size
         for _, order in world.orders_of(market, owner)
         if order.size * size > 0 and not order.reduce_only
     )
-    largest = sign(size) * (resting + size) + max(
-        sign(size) * world.position(owner, market).size, 0
-    )
-    if largest > world.market_params[market].position_max:
+    if _leads_past(world, owner, market, resting + size):
         raise Refused
+
+
+def _leads_past(world: World, owner: bytes, market: int, change: int) -> bool:
+    """O7: whether the change leads the position past its maximum, on the side it leads to."""
+    led_to = sign(change) * (world.position(owner, market).size + change)
+    return led_to > world.market_params[market].position_max
 
 
 def _check_value(world: World, owner: bytes, market: int, size: int, price: int) -> None:
