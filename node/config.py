@@ -51,6 +51,8 @@ class NodeConfig(NamedTuple):
     """Blocks between snapshots; all validators of a chain should agree on it."""
     confirm_forks: bool = False
     """Whether a fork plan from a peer waits until it is handed in here."""
+    accounts_path: Path | None = None
+    """Private keys of development accounts for which the node signs; only with dev: true."""
     faults: bool = False
     """Whether debug_injectFault exists (DESIGN section 9); a sequencer's alone."""
 

@@ -152,6 +152,11 @@ def _check_role(config: NodeConfig, key: NodeKey | None) -> None:
         validate_peer_url(config.peer_url)
     if role != Role.SEQUENCER and config.faults:
         raise OperatorError("--faults alters a sequencer's own numbers: leave it out here")
+    if config.accounts_path is not None and not read_genesis(config.genesis_path).dev:
+        raise OperatorError(
+            "--accounts-file is for development: "
+            f'{config.genesis_path} says "dev": false, leave it out'
+        )
     if config.faults and not read_genesis(config.genesis_path).dev:
         raise OperatorError(
             f'--faults is for development: {config.genesis_path} says "dev": false, leave it out'

@@ -230,6 +230,12 @@ def block_size(header: Header, transactions: Sequence[Transaction]) -> int:
     return content + _prefix_size(content)
 
 
+def encode_raw_block(block: Block) -> bytes:
+    """Return rlp([header, transactions, [], []]): the block as Ethereum's peers send it."""
+    body = [tx.raw if tx.type == LEGACY else rlp_encode(tx.raw) for tx in block.transactions]
+    return rlp_list_of(encode_header(block.header) + rlp_list_of(b"".join(body)) + b"\xc0\xc0")
+
+
 def _size_in_body(raw: bytes) -> int:
     """A legacy transaction stands in the body as the list it is, a typed one as a byte string."""
     return len(raw) if raw[0] >= 0xC0 else len(raw) + _prefix_size(len(raw))

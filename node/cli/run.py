@@ -46,6 +46,10 @@ def run(
     faults: Annotated[
         bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
     ] = False,
+    accounts_file: Annotated[
+        Path | None,
+        typer.Option(help="Keys of development accounts to sign for, on a chain with dev: true."),
+    ] = None,
     end_with_parent: Annotated[bool, typer.Option("--end-with-parent", hidden=True)] = False,
 ) -> None:
     """Run a node until SIGINT or SIGTERM."""
@@ -68,6 +72,7 @@ def run(
         snapshot_interval=snapshot_interval,
         confirm_forks=confirm_forks,
         faults=faults,
+        accounts_path=accounts_file,
     )
     if end_with_parent:
         from node.devnet.lifeline import end_with_parent as watch_parent

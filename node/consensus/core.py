@@ -23,7 +23,7 @@ from node.chain.transaction import AccessList, Transaction, decode_transaction
 from node.consensus.dispute import Dispute
 from node.consensus.faults import Fault, Faults
 from node.consensus.hold import Held
-from node.consensus.mempool import Mempool
+from node.consensus.mempool import Mempool, PoolContents
 from node.consensus.phase import Driver
 from node.consensus.recovery import Carried, Recovery
 from node.consensus.served import Listener, ServedBranch
@@ -279,6 +279,10 @@ class Core:
     def pending_nonce(self, address: Address) -> int:
         """Return the nonce after all that could be in the next block."""
         return self._mempool.pending_nonce(address)
+
+    async def pool(self, address: Address | None = None) -> PoolContents:
+        """Return what waits for a block, of all senders or of one."""
+        return await self._read(self._mempool.contents, address)
 
     async def submit(self, raws: Sequence[bytes]) -> Sequence[Hash32 | InvalidTransaction]:
         """Admit raw transactions, in order; each gets its hash or the reason why not."""

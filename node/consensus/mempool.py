@@ -59,6 +59,15 @@ class Turn:
         self.latest = ActionClass.GOVERNANCE
 
 
+class PoolContents(NamedTuple):
+    """What waits, by sender and nonce."""
+
+    pending: tuple[Transaction, ...]
+    """Could be in the next block."""
+    queued: tuple[Transaction, ...]
+    """Waits for an earlier nonce of its sender."""
+
+
 class Selection:
     """A body in the making: transactions by effective class, within the gas of each class."""
 
@@ -147,6 +156,23 @@ class Mempool:
             while nonce in waiting:
                 nonce += 1
             return nonce
+
+    def contents(self, address: Address | None = None) -> PoolContents:
+        """Return what waits, of all senders or of one."""
+        with self._lock:
+            senders = sorted(self._by_sender) if address is None else [address]
+            own = [
+                (self._sender(each).nonce, sorted(self._by_sender.get(each, {}).items()))
+                for each in senders
+            ]
+        pending: list[Transaction] = []
+        queued: list[Transaction] = []
+        for next_nonce, waiting in own:
+            for nonce, each in waiting:
+                is_next = nonce == next_nonce
+                (pending if is_next else queued).append(each.tx)
+                next_nonce += is_next
+        return PoolContents(tuple(pending), tuple(queued))
 
     def choose(self, latest: ActionClass = ActionClass.ORDER) -> list[Transaction]:
         """Return the next block's transactions in executed order, none of a later class (O6, O8).

@@ -32,6 +32,7 @@ from node.devnet.template import (
 )
 from node.errors import DatabaseInUse, KeyFileError, OperatorError
 from node.governance.validators import Validator
+from node.rpc.accounts import render_accounts
 
 GENESIS_FILE = "genesis.json"
 DATABASE_DIRECTORY = "db"
@@ -73,6 +74,14 @@ class DataDirectory(NamedTuple):
     def sequencer_key_path(self) -> Path:
         """Where the sequencer's key stands, if genesis names one."""
         return self.path / KEYS_DIRECTORY / "sequencer.json"
+
+    def keep_account_keys(self) -> Path:
+        """Write the funded accounts' keys for the node to sign with, and return where."""
+        path = self.path / KEYS_DIRECTORY / "accounts.json"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        text = render_accounts(keypair.private_key for keypair in self.people.accounts)
+        write_durably(path, text, mode=0o600)
+        return path
 
     def validator_key_path(self, index: int) -> Path:
         """Return where a validator's key stands."""

@@ -190,6 +190,8 @@ class Supervisor:
             arguments += ["--block-time", decimal(config.block_time_ms, 3)]
         if config.faults:
             arguments.append("--faults")
+        if directory.genesis.dev:
+            arguments += ["--accounts-file", str(directory.keep_account_keys())]
         return Role("sequencer", arguments, None, NODE_END_S)
 
     def _validator_role(self, index: int, port: int) -> Role:

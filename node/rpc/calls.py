@@ -5,9 +5,10 @@ from typing import Any
 
 from node.chain.transaction import AccessList
 from node.consensus.core import CallRequest, CallResult
+from node.errors import TipAboveFeeCap
 from node.rpc.blocks import BlockRef, get_block
 from node.rpc.context import Context
-from node.rpc.errors import ExecutionReverted
+from node.rpc.errors import ExecutionReverted, ServerError
 from node.rpc.hex import (
     data,
     parse_address,
@@ -29,7 +30,7 @@ def parse_call(value: object) -> CallRequest:
     if not isinstance(value, dict):
         raise ValueError("cannot unmarshal non-object into a transaction")
     if "blobVersionedHashes" in value or "authorizationList" in value:
-        raise ValueError("transaction type not supported")
+        raise ServerError("transaction type not supported: transaction type not valid")
     input_, data_ = _read(value, "input", parse_data), _read(value, "data", parse_data)
     if input_ is not None and data_ is not None and input_ != data_:
         raise ValueError('both "data" and "input" are set and not equal')
@@ -39,10 +40,7 @@ def parse_call(value: object) -> CallRequest:
     if gas_price is not None and (max_fee is not None or tip is not None):
         raise ValueError("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     if max_fee is not None and tip is not None and tip > max_fee:
-        raise ValueError(
-            "max priority fee per gas higher than max fee per gas: "
-            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {max_fee}"
-        )
+        raise ServerError(str(TipAboveFeeCap(tip, max_fee)))
     return CallRequest(
         sender=_read(value, "from", parse_address) or NOBODY,
         to=_read(value, "to", parse_address),
@@ -78,7 +76,8 @@ def parse_overrides(value: object) -> None:
         raise ValueError("state overrides are not supported")
 
 
-def _require_success(result: CallResult) -> CallResult:
+def require_success(result: CallResult) -> CallResult:
+    """Return the result of a call; raise ExecutionReverted if it reverts."""
     if result.reverted:
         raise ExecutionReverted(describe_revert(result.output), result.output)
     return result
@@ -87,7 +86,7 @@ def _require_success(result: CallResult) -> CallResult:
 async def call(context: Context, request: CallRequest, ref: BlockRef, overrides: None) -> Json:
     """Run a call on a throw-away state and return what it returns."""
     block = await get_block(context.core, ref)
-    return data(_require_success(await context.core.call(request, block)).output)
+    return data(require_success(await context.core.call(request, block)).output)
 
 
 async def estimate_gas(
@@ -95,7 +94,7 @@ async def estimate_gas(
 ) -> Json:
     """Return the gas that a transaction will use: exact, because the schedule is."""
     block = await get_block(context.core, ref)
-    return quantity(_require_success(await context.core.call(request, block)).gas_used)
+    return quantity(require_success(await context.core.call(request, block)).gas_used)
 
 
 async def send_raw_transactions(

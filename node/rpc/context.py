@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from node.consensus.core import Core
+from node.rpc.accounts import Accounts
 from node.rpc.errors import ServerError
 
 if TYPE_CHECKING:
@@ -37,3 +38,5 @@ class Context(NamedTuple):
     filters: Filters
     subscriptions: Subscriptions
     session: Session
+    accounts: Accounts = Accounts()
+    """For whom the node signs."""

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Final
 
 from node.chain.block import Block
+from node.crypto import keccak256
 from node.rpc.blocks import BlockRef, find_block, get_block
 from node.rpc.context import Context
 from node.rpc.errors import ServerError
@@ -13,9 +14,11 @@ from node.rpc.hex import data, quantity
 from node.rpc.render import (
     Json,
     render_block,
+    render_header,
     render_mined,
     render_pending,
     render_pending_block,
+    render_pending_header,
     render_proof,
     render_receipt,
     render_receipts,
@@ -56,9 +59,19 @@ def syncing(context: Context) -> Json:
     return False
 
 
-def accounts(context: Context) -> Json:
-    """Return the accounts for which the node signs: none."""
-    return []
+def coinbase(context: Context) -> Json:
+    """Return where gas goes: the Fees account."""
+    return data(context.core.heads().latest.header.coinbase)
+
+
+def peer_count(context: Context) -> Json:
+    """Return how many nodes are linked to this one."""
+    return quantity(len(context.core.status().peers))
+
+
+def sha3(context: Context, value: bytes) -> Json:
+    """Return the keccak256 of bytes."""
+    return data(keccak256(value))
 
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -83,6 +96,32 @@ async def get_block_by_hash(context: Context, block_hash: Hash32, full: bool) ->
     """Return a block, null if there is none."""
     block = await context.core.block_by_hash(block_hash)
     return None if block is None else render_block(block, full=full)
+
+
+async def get_header_by_number(context: Context, ref: BlockRef) -> Json:
+    """Return a header, null if there is none; `pending` is the one after the head."""
+    block = await find_block(context.core, ref)
+    if block is None:
+        return None
+    if ref == "pending":
+        return render_pending_header(_next_block(context, block).header)
+    return render_header(block.header, block.hash)
+
+
+async def get_header_by_hash(context: Context, block_hash: Hash32) -> Json:
+    """Return a header, null if there is none."""
+    block = await context.core.block_by_hash(block_hash)
+    return None if block is None else render_header(block.header, block.hash)
+
+
+async def count_uncles(context: Context, ref: BlockRef) -> Json:
+    """Return 0 for a block, which never has an uncle, null if there is no such block."""
+    return None if await find_block(context.core, ref) is None else quantity(0)
+
+
+async def get_uncle(context: Context, ref: BlockRef, index: int) -> Json:
+    """Return null: no block has uncles."""
+    return None
 
 
 async def count_transactions(context: Context, ref: BlockRef) -> Json:

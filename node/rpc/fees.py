@@ -14,6 +14,8 @@ from node.units import Height
 
 SUGGESTED_TIP: Final = 0
 """Arrival alone decides within a class, so nobody need pay more than the base fee."""
+BLOB_BASE_FEE: Final = 1
+"""Wei (EIP-4844); excessBlobGas is 0 where there are no blobs."""
 HISTORY_MAX: Final = 1_024
 """Blocks in one answer of eth_feeHistory, as in geth."""
 PERCENTILES_MAX: Final = 100
@@ -27,6 +29,11 @@ def gas_price(context: Context) -> Json:
 def max_priority_fee_per_gas(context: Context) -> Json:
     """Return the tip that is enough."""
     return quantity(SUGGESTED_TIP)
+
+
+def blob_base_fee(context: Context) -> Json:
+    """Return what a unit of blob gas would cost, if there were blobs: Ethereum's minimum."""
+    return quantity(BLOB_BASE_FEE)
 
 
 def parse_block_count(value: object) -> int:

@@ -9,6 +9,7 @@ from typing import Final
 from node.units import Address, Hash32
 
 INT64_MAX: Final = 2**63 - 1
+UINT64_MAX: Final = 2**64 - 1
 INT256_MAX: Final = 2**256 - 1
 
 quantity = hex

@@ -17,13 +17,17 @@ from node.rpc import (
     logs,
     open_orders,
     perp,
+    pool,
+    raw,
     recovery,
+    signing,
     subscriptions,
 )
 from node.rpc.blocks import BlockHash, parse_block, parse_block_number
 from node.rpc.hex import INT64_MAX, parse_address, parse_data, parse_hash, parse_quantity
 from node.rpc.hex import parse_storage_key as read_storage_key
 from node.rpc.parameters import Param, parse_bool
+from node.rpc.typed_data import parse_typed_data
 
 KEYS_MAX: Final = 1_024
 """Storage keys in one eth_getProof, as in geth."""
@@ -75,6 +79,7 @@ def _parse_keys(value: object) -> list[tuple[str, bytes]]:
 _ADDRESS = Param("address", parse_address)
 _BLOCK = Param("block", parse_block, "latest")
 _BLOCK_NUMBER = Param("block", parse_block_number)
+_RAW_BLOCK = Param("block", parse_block)
 _BLOCK_HASH = Param("blockHash", parse_hash)
 _BLOCK_BY_HASH = Param("blockHash", _parse_block_hash)
 _TX_HASH = Param("transactionHash", parse_hash)
@@ -82,6 +87,9 @@ _FULL = Param("fullTransactions", parse_bool, False)
 _INDEX = Param("index", _parse_index)
 _FILTER_ID = Param("filterId", _parse_string)
 _LOG_FILTER = Param("filter", logs.parse_log_filter)
+_MESSAGE = Param("message", parse_data)
+_UNSIGNED = Param("transaction", signing.parse_send)
+_TYPED_DATA = (_ADDRESS, Param("typedData", parse_typed_data))
 _CALL = (
     Param("transaction", calls.parse_call),
     _BLOCK,
@@ -95,7 +103,10 @@ METHODS: Final[Mapping[str, Method]] = {
     "net_listening": Method(eth.net_listening),
     "eth_chainId": Method(eth.chain_id),
     "eth_syncing": Method(eth.syncing),
-    "eth_accounts": Method(eth.accounts),
+    "eth_accounts": Method(signing.list_accounts),
+    "eth_coinbase": Method(eth.coinbase),
+    "net_peerCount": Method(eth.peer_count),
+    "web3_sha3": Method(eth.sha3, (Param("data", parse_data),)),
     # blocks
     "eth_blockNumber": Method(eth.block_number),
     "eth_getBlockByNumber": Method(eth.get_block_by_number, (_BLOCK_NUMBER, _FULL)),
@@ -103,6 +114,15 @@ METHODS: Final[Mapping[str, Method]] = {
     "eth_getBlockTransactionCountByNumber": Method(eth.count_transactions, (_BLOCK_NUMBER,)),
     "eth_getBlockTransactionCountByHash": Method(eth.count_transactions, (_BLOCK_BY_HASH,)),
     "eth_getBlockReceipts": Method(eth.get_block_receipts, (Param("block", parse_block),)),
+    "eth_getHeaderByNumber": Method(eth.get_header_by_number, (_BLOCK_NUMBER,)),
+    "eth_getHeaderByHash": Method(eth.get_header_by_hash, (_BLOCK_HASH,)),
+    "eth_getUncleCountByBlockNumber": Method(eth.count_uncles, (_BLOCK_NUMBER,)),
+    "eth_getUncleCountByBlockHash": Method(eth.count_uncles, (_BLOCK_BY_HASH,)),
+    "eth_getUncleByBlockNumberAndIndex": Method(eth.get_uncle, (_BLOCK_NUMBER, _INDEX)),
+    "eth_getUncleByBlockHashAndIndex": Method(eth.get_uncle, (_BLOCK_BY_HASH, _INDEX)),
+    "debug_getRawHeader": Method(raw.get_raw_header, (_RAW_BLOCK,)),
+    "debug_getRawBlock": Method(raw.get_raw_block, (_RAW_BLOCK,)),
+    "debug_getRawReceipts": Method(raw.get_raw_receipts, (_RAW_BLOCK,)),
     # accounts
     "eth_getBalance": Method(eth.get_balance, (_ADDRESS, _BLOCK)),
     "eth_getCode": Method(eth.get_code, (_ADDRESS, _BLOCK)),
@@ -123,10 +143,35 @@ METHODS: Final[Mapping[str, Method]] = {
     "eth_sendRawTransaction": Method(
         calls.send_raw_transactions, (Param("transaction", parse_data),), batched=True
     ),
+    "eth_getRawTransactionByHash": Method(raw.get_raw_transaction, (_TX_HASH,)),
+    "eth_getRawTransactionByBlockNumberAndIndex": Method(
+        raw.get_raw_transaction_by_block, (_BLOCK_NUMBER, _INDEX)
+    ),
+    "eth_getRawTransactionByBlockHashAndIndex": Method(
+        raw.get_raw_transaction_by_block, (_BLOCK_BY_HASH, _INDEX)
+    ),
+    "debug_getRawTransaction": Method(raw.get_raw_transaction, (_TX_HASH,)),
+    # the node's own accounts
+    "eth_sendTransaction": Method(signing.send_transaction, (_UNSIGNED,), guarded=True),
+    "eth_signTransaction": Method(signing.sign_transaction, (_UNSIGNED,), guarded=True),
+    "eth_sign": Method(signing.sign_message, (_ADDRESS, _MESSAGE), guarded=True),
+    "personal_sign": Method(
+        signing.personal_sign,
+        (_MESSAGE, _ADDRESS, Param("password", _parse_string, None)),
+        guarded=True,
+    ),
+    "eth_signTypedData": Method(signing.sign_typed_data, _TYPED_DATA, guarded=True),
+    "eth_signTypedData_v4": Method(signing.sign_typed_data, _TYPED_DATA, guarded=True),
+    # what waits
+    "txpool_status": Method(pool.get_status),
+    "txpool_content": Method(pool.get_content),
+    "txpool_inspect": Method(pool.inspect),
+    "txpool_contentFrom": Method(pool.get_content_from, (_ADDRESS,)),
     # calls and fees
     "eth_call": Method(calls.call, _CALL),
     "eth_estimateGas": Method(calls.estimate_gas, _CALL),
     "eth_gasPrice": Method(fees.gas_price),
+    "eth_blobBaseFee": Method(fees.blob_base_fee),
     "eth_maxPriorityFeePerGas": Method(fees.max_priority_fee_per_gas),
     "eth_feeHistory": Method(
         fees.fee_history,

@@ -59,9 +59,17 @@ def render_block(block: Block, *, full: bool) -> dict[str, Json]:
     return result
 
 
+_UNKNOWN_YET = {"hash": None, "nonce": None, "miner": None}
+
+
 def render_pending_block(block: Block) -> dict[str, Json]:
     """Return the block after the head as geth does: what is not known yet is null."""
-    return render_block(block, full=False) | {"hash": None, "nonce": None, "miner": None}
+    return render_block(block, full=False) | _UNKNOWN_YET
+
+
+def render_pending_header(header: Header) -> dict[str, Json]:
+    """Return the header after the head; what is not known yet is null."""
+    return render_header(header, header.parent_hash) | _UNKNOWN_YET
 
 
 def _render_transaction(tx: Transaction, gas_price: int) -> dict[str, Json]:
@@ -112,6 +120,11 @@ def render_pending(tx: Transaction) -> dict[str, Json]:
         "blockTimestamp": None,
         "transactionIndex": None,
     }
+
+
+def render_signed(tx: Transaction) -> dict[str, Json]:
+    """Return a transaction that is signed and not sent."""
+    return _render_transaction(tx, tx.max_fee)
 
 
 def render_log(

@@ -18,6 +18,7 @@ from node.chain.block import Block, Receipt
 from node.chain.transaction import Transaction
 from node.config import NodeConfig
 from node.consensus.core import Core
+from node.rpc.accounts import Accounts, read_accounts
 from node.rpc.context import Context, Session
 from node.rpc.dispatch import BODY_MAX, Dispatcher, render_error
 from node.rpc.errors import InvalidRequest
@@ -61,7 +62,8 @@ async def serve(core: Core, config: NodeConfig) -> AsyncIterator["RpcServer"]:
         host_names=frozenset(name.lower() for name in config.host_names),
         origins=frozenset(origin.lower() for origin in config.allow_origins),
     )
-    server = RpcServer(core, policy, port=config.port)
+    accounts = None if config.accounts_path is None else read_accounts(config.accounts_path)
+    server = RpcServer(core, policy, port=config.port, accounts=accounts)
     try:
         await server.start()
         yield server
@@ -73,12 +75,19 @@ class RpcServer:
     """The front of one node. Make it within the event loop that it shall run in."""
 
     def __init__(
-        self, core: Core, policy: Policy, *, port: int, dispatcher: Dispatcher | None = None
+        self,
+        core: Core,
+        policy: Policy,
+        *,
+        port: int,
+        dispatcher: Dispatcher | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         self._core = core
         self._policy = policy
         self._dispatcher = dispatcher or Dispatcher()
         self._loop = asyncio.get_running_loop()
+        self._accounts = accounts or Accounts()
         self._recent = RecentBlocks()
         self._filters = Filters(core, self._loop.time)
         self._subscriptions = Subscriptions()
@@ -186,7 +195,9 @@ class RpcServer:
         origin = headers.get(b"origin")
         refusal = self._policy.find_refusal(None if origin is None else origin.decode("latin-1"))
         session = Session(owner, refusal, subscriber)
-        return Context(self._core, self._recent, self._filters, self._subscriptions, session)
+        return Context(
+            self._core, self._recent, self._filters, self._subscriptions, session, self._accounts
+        )
 
     async def _serve_post(
         self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send

@@ -98,7 +98,7 @@ class Subscription:
     """What one subscription asks for."""
 
     kind: str
-    """"newHeads", "logs" or "newPendingTransactions"."""
+    """"newHeads", "logs", "newPendingTransactions" or "syncing"."""
     logs: LogFilter | None = None
     full: bool = False
 
@@ -197,11 +197,14 @@ async def subscribe(context: Context, kind: str, options: object) -> Json:
         raise ServerError(f"too many subscriptions: at most {SUBSCRIPTIONS_MAX} per connection")
     subscription_id = hex(secrets.randbits(128))
     subscriber.subscriptions[subscription_id] = subscription
+    if kind == "syncing":
+        # Nothing is served before it is executed, so this state never changes.
+        subscriber.notify(subscription_id, b"false")
     return subscription_id
 
 
 def _parse_subscription(kind: str, options: object) -> Subscription:
-    if kind == "newHeads":
+    if kind in ("newHeads", "syncing"):
         return Subscription(kind)
     if kind == "logs":
         try:

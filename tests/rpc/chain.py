@@ -18,6 +18,7 @@ from node.consensus.core import Core
 from node.consensus.mempool import Mempool
 from node.consensus.sequencer import Sequencer
 from node.crypto import address_of, checksum_address, keccak256
+from node.rpc.accounts import Accounts
 from node.rpc.context import Context, Session
 from node.rpc.dispatch import Dispatcher
 from node.rpc.filters import Filters
@@ -95,6 +96,7 @@ class Chain:
         self.recent = RecentBlocks()
         self.filters = Filters(self.core, lambda: self.seconds)
         self.subscriptions = Subscriptions()
+        self.accounts = Accounts()
         self.core.subscribe_heads(self.recent.on_head)
         self.core.subscribe_heads(lambda block, _: self.filters.on_head(block))
         self.core.subscribe_pending(self.filters.on_pending)
@@ -184,7 +186,9 @@ class Chain:
     ) -> Context:
         """Return what a method is given."""
         session = Session(owner, refusal, subscriber)
-        return Context(self.core, self.recent, self.filters, self.subscriptions, session)
+        return Context(
+            self.core, self.recent, self.filters, self.subscriptions, session, self.accounts
+        )
 
     def answer(
         self, body: bytes, context: Context | None = None, dispatcher: Dispatcher | None = None

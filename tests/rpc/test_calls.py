@@ -124,14 +124,9 @@ def test_contract_creation_is_refused(traded: Chain, method: str) -> None:
         ({"data": "0x1"}, "data: hex string of odd length"),
         ({"data": "0x01", "input": "0x02"}, 'both "data" and "input" are set and not equal'),
         ({"gasPrice": "0x1", "maxFeePerGas": "0x1"}, "both gasPrice and (maxFeePerGas or"),
-        (
-            {"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"},
-            "max priority fee per gas higher than max fee per gas",
-        ),
         ({"accessList": "0x"}, "accessList: cannot unmarshal into an access list"),
         ({"accessList": [{}]}, "accessList: cannot unmarshal non-string into hex data"),
         ({"accessList": [{"storageKeys": 5}]}, "accessList: storageKeys must be an array"),
-        ({"authorizationList": []}, "transaction type not supported"),
     ],
 )
 def test_what_is_no_call_is_refused(traded: Chain, request_: Any, message: str) -> None:
@@ -139,6 +134,27 @@ def test_what_is_no_call_is_refused(traded: Chain, request_: Any, message: str) 
 
     assert refusal.code == -32602
     assert refusal.message.startswith(f"invalid argument 0: {message}")
+
+
+@pytest.mark.parametrize("method", ["eth_call", "eth_estimateGas"])
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (
+            {"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"},
+            "max priority fee per gas higher than max fee per gas",
+        ),
+        ({"authorizationList": []}, "transaction type not supported"),
+        ({"blobVersionedHashes": []}, "transaction type not supported"),
+    ],
+)
+def test_what_no_transaction_may_have_is_refused_as_when_it_is_sent(
+    traded: Chain, method: str, request_: Any, message: str
+) -> None:
+    refusal = refusal_of(traded, method, request_)
+
+    assert refusal.code == -32000
+    assert refusal.message.startswith(message)
 
 
 def test_state_overrides_are_refused(traded: Chain) -> None:

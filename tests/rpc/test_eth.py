@@ -31,6 +31,12 @@ def test_the_node_names_itself_and_its_chain(traded: Chain) -> None:
     assert traded.ask("net_listening") is True
     assert traded.ask("eth_syncing") is False
     assert traded.ask("eth_accounts") == []
+    assert traded.ask("net_peerCount") == "0x0"
+    assert traded.ask("web3_sha3", "0x") == "0x" + keccak256(b"").hex()
+    assert (
+        traded.ask("eth_coinbase") == traded.ask("eth_getBlockByNumber", "latest", False)["miner"]
+    )
+    assert traded.ask("eth_blobBaseFee") == "0x1"
 
 
 def test_the_block_number_is_the_heads(traded: Chain) -> None:
@@ -75,7 +81,31 @@ def test_blocks_are_the_same_by_number_and_by_hash(traded: Chain) -> None:
     assert traded.ask("eth_getBlockByNumber", "earliest", False)["number"] == "0x0"
 
 
+@pytest.mark.parametrize("tag", ["0x2", "latest", "pending", "earliest"])
+def test_a_header_is_its_block_without_the_body(traded: Chain, tag: str) -> None:
+    block = traded.ask("eth_getBlockByNumber", tag, False)
+
+    header = traded.ask("eth_getHeaderByNumber", tag)
+    body = {"size", "transactions", "uncles", "withdrawals"}
+    assert header == {name: value for name, value in block.items() if name not in body}
+    if tag != "pending":
+        assert traded.ask("eth_getHeaderByHash", block["hash"]) == header
+
+
+def test_no_block_has_uncles(traded: Chain) -> None:
+    block_hash = traded.ask("eth_getBlockByNumber", "latest", False)["hash"]
+
+    assert traded.ask("eth_getUncleCountByBlockNumber", "latest") == "0x0"
+    assert traded.ask("eth_getUncleCountByBlockHash", block_hash) == "0x0"
+    assert traded.ask("eth_getUncleByBlockNumberAndIndex", "latest", "0x0") is None
+    assert traded.ask("eth_getUncleByBlockHashAndIndex", block_hash, "0x0") is None
+
+
 def test_unknown_blocks_are_null(traded: Chain) -> None:
+    assert traded.ask("eth_getHeaderByNumber", hex(head(traded) + 1)) is None
+    assert traded.ask("eth_getHeaderByHash", UNKNOWN_HASH) is None
+    assert traded.ask("eth_getUncleCountByBlockNumber", "0xffff") is None
+    assert traded.ask("eth_getUncleCountByBlockHash", UNKNOWN_HASH) is None
     assert traded.ask("eth_getBlockByNumber", hex(head(traded) + 1), False) is None
     assert traded.ask("eth_getBlockByHash", UNKNOWN_HASH, False) is None
     assert traded.ask("eth_getBlockTransactionCountByNumber", "0xffff") is None

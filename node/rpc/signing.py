@@ -1,0 +1,147 @@
+"""What the node signs for its own development accounts, in geth's forms.
+
+All of it is guarded (DESIGN section 10): a foreign web page, and everybody where the node listens
+beyond loopback, is refused.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from node.chain.transaction import EIP_1559, EIP_2930, LEGACY, UnsignedTransaction
+from node.consensus.core import CallRequest
+from node.crypto import Signature, keccak256
+from node.errors import ContractCreation, WrongChainId
+from node.rpc.calls import parse_call, require_success
+from node.rpc.context import Context
+from node.rpc.fees import SUGGESTED_TIP
+from node.rpc.hex import INT256_MAX, UINT64_MAX, data, parse_quantity
+from node.rpc.render import Json, render_signed
+from node.rpc.typed_data import TypedData, compute_digest
+from node.units import Address, Wei
+
+
+class SendRequest(NamedTuple):
+    """A transaction to sign; None is for the node to fill in."""
+
+    call: CallRequest
+    nonce: int | None
+    chain_id: int | None
+    gas_price: int | None
+    max_fee: int | None
+    max_priority_fee: int | None
+
+
+def parse_send(value: object) -> SendRequest:
+    """Read a transaction object that names its sender."""
+    call = parse_call(value)
+    assert isinstance(value, dict), "parse_call takes nothing else"
+    if value.get("from") is None:
+        raise ValueError("from: is missing")
+    return SendRequest(
+        call,
+        _read(value, "nonce", UINT64_MAX),
+        _read(value, "chainId"),
+        _read(value, "gasPrice"),
+        _read(value, "maxFeePerGas"),
+        _read(value, "maxPriorityFeePerGas"),
+    )
+
+
+def _read(value: Mapping[str, Any], name: str, highest: int = INT256_MAX) -> int | None:
+    if value.get(name) is None:
+        return None
+    try:
+        return parse_quantity(value[name], highest=highest)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+async def list_accounts(context: Context) -> Json:
+    """Return the development accounts for which the node signs for this caller."""
+    if context.session.refusal is not None:
+        return []
+    return [data(address) for address in context.accounts.addresses()]
+
+
+async def send_transaction(context: Context, request: SendRequest) -> Json:
+    """Sign a transaction of an own account, hand it to the mempool and return its hash."""
+    context.accounts.require(request.call.sender)
+    async with context.accounts.sending:
+        unsigned = await _complete(context, request)
+        signed = context.accounts.sign_transaction(request.call.sender, unsigned)
+        (result,) = await context.core.submit([signed.raw])
+    if isinstance(result, Exception):
+        raise result
+    return data(result)
+
+
+async def sign_transaction(context: Context, request: SendRequest) -> Json:
+    """Sign a transaction of an own account and return its bytes and its fields; send nothing."""
+    context.accounts.require(request.call.sender)
+    unsigned = await _complete(context, request)
+    signed = context.accounts.sign_transaction(request.call.sender, unsigned)
+    return {"raw": data(signed.raw), "tx": render_signed(signed)}
+
+
+def sign_message(context: Context, address: Address, message: bytes) -> Json:
+    """Sign a message as people read it (EIP-191)."""
+    prefix = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode()
+    digest = keccak256(prefix + message)
+    return _render_signature(context.accounts.sign_digest(address, digest))
+
+
+def personal_sign(context: Context, message: bytes, address: Address, password: str | None) -> Json:
+    """Sign a message as people read it (EIP-191); no account here has a password."""
+    return sign_message(context, address, message)
+
+
+def sign_typed_data(context: Context, address: Address, document: TypedData) -> Json:
+    """Sign typed data (EIP-712)."""
+    return _render_signature(context.accounts.sign_digest(address, compute_digest(document)))
+
+
+def _render_signature(signature: Signature) -> str:
+    encoded = signature.r.to_bytes(32, "big") + signature.s.to_bytes(32, "big")
+    return data(encoded + bytes([27 + signature.y_parity]))
+
+
+async def _complete(context: Context, request: SendRequest) -> UnsignedTransaction:
+    """Fill in what the caller left open: the next nonce, exact gas, enough of a fee."""
+    core, call = context.core, request.call
+    if call.to is None:
+        raise ContractCreation()
+    if request.chain_id is not None and request.chain_id != core.chain_id:
+        raise WrongChainId(request.chain_id, core.chain_id)
+    gas = call.gas_limit
+    if gas is None:
+        gas = require_success(await core.call(call, core.heads().latest)).gas_used
+    fees = _choose_fees(request, core.base_fee)
+    return UnsignedTransaction(
+        type=fees.type,
+        chain_id=core.chain_id,
+        nonce=core.pending_nonce(call.sender) if request.nonce is None else request.nonce,
+        max_priority_fee=fees.tip,
+        max_fee=fees.cap,
+        gas_limit=gas,
+        to=call.to,
+        value=call.value,
+        data=call.data,
+        access_list=call.access_list,
+    )
+
+
+class _Fees(NamedTuple):
+    type: int
+    """The transaction's."""
+    tip: Wei
+    cap: Wei
+
+
+def _choose_fees(request: SendRequest, base_fee: int) -> _Fees:
+    """Return the fees asked for; as in geth, an open cap has room for the base fee to double."""
+    if request.gas_price is not None:
+        price = Wei(request.gas_price)
+        return _Fees(EIP_2930 if request.call.access_list else LEGACY, price, price)
+    tip = SUGGESTED_TIP if request.max_priority_fee is None else request.max_priority_fee
+    cap = 2 * base_fee + tip if request.max_fee is None else request.max_fee
+    return _Fees(EIP_1559, Wei(tip), Wei(cap))
