@@ -11,6 +11,7 @@ from typing import NamedTuple
 from node.errors import MarketNotFound
 from node.perp.funding import Funding, compute_pending, compute_rate_cap, get_funding
 from node.perp.ledger import Ledger
+from node.perp.liquidation_price import compute_liquidation_price
 from node.perp.margin import compute_market_risk, compute_risk
 from node.perp.mark import get_mark
 from node.perp.order import Order, Trigger
@@ -80,6 +81,8 @@ class PositionView(NamedTuple):
     """What the position and the market's resting orders ask for (G1, G2)."""
     maintenance: Quote
     """G1."""
+    liquidation_price: Ticks
+    """The first mark against the position at which equity < MM, all else equal; 0: none (L1)."""
 
 
 class OpenOrder(NamedTuple):
@@ -111,6 +114,8 @@ class AccountView(NamedTuple):
     """MM: below it the account is liquidated (G1, L1)."""
     open_notional: Quote
     """Σ open size · mark · K (G2)."""
+    pending_funding: Quote
+    """Σ what settling the positions now would pay, each floored; equity holds it (F4)."""
     withdrawals_from_ms: TimeMs
     """Withdrawals are closed before this block time (M3)."""
     positions: tuple[PositionView, ...]
@@ -177,7 +182,9 @@ def compute_account_view(ledger: Ledger, address: Address) -> AccountView:
     markets = account.markets if account is not None else ()
     risk = compute_risk(ledger, address)
     params = {market: ledger.market_params(market) for market in markets}
-    positions = (_compute_position_view(ledger, address, market) for market in markets)
+    slack = Quote(risk.equity - risk.maintenance)
+    found = (_compute_position_view(ledger, address, market, slack) for market in markets)
+    positions = tuple(position for position in found if position is not None)
     return AccountView(
         address=address,
         balance=account.balance if account is not None else Quote(0),
@@ -185,8 +192,9 @@ def compute_account_view(ledger: Ledger, address: Address) -> AccountView:
         initial=risk.initial,
         maintenance=risk.maintenance,
         open_notional=risk.open_notional,
+        pending_funding=Quote(sum(position.pending_funding for position in positions)),
         withdrawals_from_ms=ledger.status.withdrawals_from_ms,
-        positions=tuple(position for position in positions if position is not None),
+        positions=positions,
         orders=tuple(
             OpenOrder(market, params[market], order)
             for market in markets
@@ -201,8 +209,9 @@ def compute_account_view(ledger: Ledger, address: Address) -> AccountView:
 
 
 def _compute_position_view(
-    ledger: Ledger, address: Address, market: MarketId
+    ledger: Ledger, address: Address, market: MarketId, slack: Quote
 ) -> PositionView | None:
+    """Return a position, None if there is none; `slack` is the account's equity - MM."""
     position = ledger.positions.get((address, market))
     if position is None:
         return None
@@ -222,6 +231,7 @@ def _compute_position_view(
         pending_funding=Quote(div_floor(pending, PPB)),
         initial=risk.initial,
         maintenance=risk.maintenance,
+        liquidation_price=compute_liquidation_price(params, position.size, mark, slack),
     )
 
 

@@ -16,9 +16,7 @@ addresses are hex strings, what is absent is null. Blocks are named as in `eth_`
 """
 
 import re
-from enum import IntEnum
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from node.chain.block import Block, encode_extension
 from node.chain.system_transaction import SYSTEM_ACCOUNT
@@ -39,12 +37,12 @@ from node.rpc.quantities import (
     render_entry_price,
     render_fraction,
     render_index,
-    render_integer,
     render_money,
     render_price,
     render_rate,
     render_size,
 )
+from node.rpc.records import render_record
 from node.rpc.render import Json
 from node.system.classes import ActionClass, classify
 from node.units import Address, MarketId
@@ -178,6 +176,7 @@ def _render_account(view: AccountView) -> Json:
         "initialMargin": render_money(view.initial),
         "maintenanceMargin": render_money(view.maintenance),
         "openNotional": render_money(view.open_notional),
+        "pendingFunding": render_money(view.pending_funding),
         "withdrawalsFromMs": view.withdrawals_from_ms,
         "positions": [_render_position(position) for position in view.positions],
         "orders": [render_order(order) for order in view.orders],
@@ -199,6 +198,7 @@ def _render_position(view: PositionView) -> Json:
         "pendingFunding": render_money(view.pending_funding),
         "initialMargin": render_money(view.initial),
         "maintenanceMargin": render_money(view.maintenance),
+        "liquidationPrice": render_price(view.liquidation_price, params),
     }
 
 
@@ -214,7 +214,7 @@ async def get_perp_block(context: Context, ref: BlockRef) -> Json:
     return {
         "number": block.header.number,
         "hash": data(block.hash),
-        "extension": _render_fields(extension) | {"rlp": data(encode_extension(extension))},
+        "extension": render_record(extension) | {"rlp": data(encode_extension(extension))},
         "classes": _render_classes(block),
         "transitions": [render_event(decode_transition(each)) for each in block.transitions],
     }
@@ -236,38 +236,14 @@ def _render_classes(block: Block) -> list[str]:
 
 def render_event(event: Event) -> Json:
     """Return a transition by its kind's and its fields' names."""
-    return {"kind": type(event).__name__} | _render_fields(event)
-
-
-def _render_fields(record: Any) -> dict[str, Json]:
-    """Return a record's fields by the names that the ABI gives them."""
-    return {
-        _camel_case(name): _render_value(value)
-        for name, value in zip(record._fields, record, strict=True)
-    }
-
-
-@cache
-def _camel_case(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
-
-
-def _render_value(value: object) -> Json:
-    if isinstance(value, IntEnum):
-        return value.name
-    if isinstance(value, bytes):
-        return data(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return render_integer(value)
-    return value
+    return {"kind": type(event).__name__} | render_record(event)
 
 
 def get_status(context: Context) -> Json:
     """Return how the chain and this node are."""
     core = context.core
     status = core.status()
-    return _render_fields(status) | {
+    return render_record(status) | {
         "mode": Mode(status.mode).name,
         "deficit": render_money(status.deficit),
         "vault": render_money(status.vault),
@@ -282,7 +258,7 @@ def get_status(context: Context) -> Json:
 
 def get_disputes(context: Context) -> Json:
     """Return every dispute this node knows of: block, field, both values, and who says so."""
-    return [_render_fields(each) | {"text": each.text()} for each in context.core.disputes()]
+    return [render_record(each) | {"text": each.text()} for each in context.core.disputes()]
 
 
 async def inject_fault(
