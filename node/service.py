@@ -191,7 +191,9 @@ def _run_sequencer(
         snapshots=snapshots,
     )
     faults = Faults(blockchain, database) if config.faults else None
-    core = Core(blockchain, mempool, sequencer, faults=faults)
+    core = Core(
+        blockchain, mempool, sequencer, faults=faults, role=config.role, data_dir=config.data_dir
+    )
     snapshots.start()
     try:
         _run(_sequence(config, key, blockchain, core, sequencer))
@@ -263,7 +265,7 @@ def _run_follower(config: NodeConfig, key: NodeKey | None, blockchain: Blockchai
         recovery=recovery,
         snapshots=snapshots,
     )
-    core = Core(blockchain, Mempool(blockchain), node)
+    core = Core(blockchain, Mempool(blockchain), node, role=config.role, data_dir=config.data_dir)
     snapshots.start()
     try:
         _run(_follow(config, key, blockchain, core, node))

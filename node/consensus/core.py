@@ -9,8 +9,11 @@ answer is a plain method; what may wait for the disk or a processor is a corouti
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from node.chain.block import Block, Receipt
@@ -20,6 +23,7 @@ from node.chain.execution import execute
 from node.chain.ledger import StateLedger
 from node.chain.log_search import FoundLog
 from node.chain.transaction import AccessList, Transaction, decode_transaction
+from node.config import Role
 from node.consensus.dispute import Dispute
 from node.consensus.faults import Fault, Faults
 from node.consensus.hold import Held
@@ -52,6 +56,7 @@ from node.perp.view import (
     MarketView,
     compute_account_view,
     compute_book_view,
+    compute_market_view,
     compute_market_views,
 )
 from node.snapshot.draft import make_plan
@@ -149,6 +154,17 @@ class Status(NamedTuple):
     """The LiquidatorVault's balance, in atoms."""
 
 
+class NodeInfo(NamedTuple):
+    """What this process is."""
+
+    role: str
+    """"sequencer", "validator" or "archive"."""
+    data_bytes: int
+    """Of all files of the data directory; 0 in memory."""
+    peers: tuple[str, ...]
+    """Who is linked to this node now, by name."""
+
+
 class Core:
     """The one owner of database, mempool and sealing, as the front sees it."""
 
@@ -159,6 +175,8 @@ class Core:
         driver: Driver,
         *,
         faults: Faults | None = None,
+        role: Role = Role.SEQUENCER,
+        data_dir: Path | None = None,
     ) -> None:
         self._blockchain = blockchain
         self._mempool = mempool
@@ -166,6 +184,9 @@ class Core:
         self._served = ServedBranch(blockchain, driver.recovery)
         self._faults = faults
         """Only with --faults."""
+        self._role = role
+        self._data_dir = data_dir
+        """None where everything is in memory."""
         self.list_peers: Callable[[], Sequence[str]] = tuple
         """Whom the peer link has now; nobody without one."""
         self._reads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="core-read")
@@ -231,6 +252,12 @@ class Core:
             deficit=get_account(ledger, DEFICIT).balance,
             vault=get_account(ledger, VAULT).balance,
         )
+
+    async def info(self) -> NodeInfo:
+        """Return what this process is, and how much of the disk it uses."""
+        directory = self._data_dir
+        size = 0 if directory is None else await self._read(measure, directory)
+        return NodeInfo(self._role, size, tuple(self.list_peers()))
 
     def disputes(self) -> Sequence[Dispute]:
         """Return every dispute this node knows of, by branch and height."""
@@ -331,6 +358,10 @@ class Core:
     async def market_views(self, block: Block) -> Sequence[MarketView]:
         """Return all markets as of a block."""
         return await self._view(block, compute_market_views)
+
+    async def market_view(self, market: MarketId, block: Block) -> MarketView:
+        """Return a market as of a block; raises MarketNotFound."""
+        return await self._view(block, lambda ledger: compute_market_view(ledger, market))
 
     async def account_view(self, address: Address, block: Block) -> AccountView:
         """Return a margin account as of a block."""
@@ -522,3 +553,13 @@ class Core:
         balance = ledger.get_native(request.sender).balance
         if cost > balance:
             raise InsufficientFunds(request.sender, balance, cost)
+
+
+def measure(directory: Path) -> int:
+    """Return the bytes of all files under a directory; one that goes meanwhile counts nothing."""
+    total = 0
+    for folder, _, files in os.walk(directory):
+        for name in files:
+            with suppress(FileNotFoundError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total

@@ -19,10 +19,10 @@ NO_PRICE = Ticks(0)
 def compute_liquidation_price(params: MarketParams, size: Lots, mark: Ticks, slack: Quote) -> Ticks:
     """Return the first mark against a position at which equity < MM; 0: none does.
 
-    `slack` is the account's equity - MM at `mark`. Within a bracket slack never falls while a long's
-    mark rises, nor while a short's falls: fractions are at most 1 and the ceilings grow no faster
-    than what is under them. A short meets brackets upward, where MM jumps up: slack only falls. A
-    long leaves them downward, where MM jumps down: each bracket is searched by itself.
+    `slack` is the account's equity - MM at `mark`. Within a bracket it never grows while the mark
+    moves against the position: fractions are at most 1, and the ceilings grow no faster than what
+    is under them. A short meets brackets upward, where MM jumps up, so its slack never grows at
+    all. A long leaves them downward, where MM jumps down, so each is searched by itself.
     """
     if mark == 0:
         return NO_PRICE

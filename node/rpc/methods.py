@@ -1,6 +1,7 @@
 """Every method of this node: its name, the function that answers, and what it takes.
 
-Whatever is not in the table does not exist (-32601). `guarded` marks what signs, cheats, governs or
+Whatever is not in the table does not exist (-32601), and the OpenRPC document of `rpc.discover` is
+made of it. `guarded` marks what signs, cheats, governs or
 damages: it is refused to foreign origins, and to everybody where the node listens beyond loopback
 (DESIGN section 10). `batched` functions take the arguments of consecutive calls at once, in order.
 """
@@ -8,6 +9,7 @@ damages: it is refused to foreign origins, and to everybody where the node liste
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from node.consensus.faults import FaultKind, Stage
 from node.rpc import (
     calls,
     eth,
@@ -15,6 +17,7 @@ from node.rpc import (
     filters,
     governance,
     logs,
+    node_info,
     open_orders,
     perp,
     pool,
@@ -24,9 +27,38 @@ from node.rpc import (
     subscriptions,
 )
 from node.rpc.blocks import BlockHash, parse_block, parse_block_number
+from node.rpc.context import Context
 from node.rpc.hex import INT64_MAX, parse_address, parse_data, parse_hash, parse_quantity
 from node.rpc.hex import parse_storage_key as read_storage_key
+from node.rpc.openrpc import build_document
 from node.rpc.parameters import Param, parse_bool
+from node.rpc.render import Json
+from node.rpc.schema import (
+    ADDRESS,
+    ANYTHING,
+    BOOLEAN,
+    COUNT,
+    HASH,
+    HEX_DATA,
+    INTEGER,
+    NULL,
+    NUMBER,
+    OBJECT,
+    QUANTITY,
+    STRING,
+    Schema,
+    array,
+    by_key,
+    const,
+    hex_bytes,
+    names,
+    nullable,
+    obj,
+    one_of,
+    options,
+    ref,
+)
+from node.rpc.schemas import TAG
 from node.rpc.typed_data import parse_typed_data
 
 KEYS_MAX: Final = 1_024
@@ -43,6 +75,10 @@ class Method(NamedTuple):
     batched: bool = False
     needs_faults: bool = False
     """Exists only where faults on purpose can be done."""
+    result: Schema = ANYTHING
+    """What the answer looks like (OpenRPC); a test holds real answers against it."""
+    example: tuple[Json, ...] | None = None
+    """Arguments that make sense, for the OpenRPC document."""
 
 
 def _parse_block_hash(value: object) -> BlockHash:
@@ -76,193 +112,339 @@ def _parse_keys(value: object) -> list[tuple[str, bytes]]:
     ]
 
 
-_ADDRESS = Param("address", parse_address)
-_BLOCK = Param("block", parse_block, "latest")
-_BLOCK_NUMBER = Param("block", parse_block_number)
-_RAW_BLOCK = Param("block", parse_block)
-_BLOCK_HASH = Param("blockHash", parse_hash)
-_BLOCK_BY_HASH = Param("blockHash", _parse_block_hash)
-_TX_HASH = Param("transactionHash", parse_hash)
-_FULL = Param("fullTransactions", parse_bool, False)
-_INDEX = Param("index", _parse_index)
-_FILTER_ID = Param("filterId", _parse_string)
-_LOG_FILTER = Param("filter", logs.parse_log_filter)
-_MESSAGE = Param("message", parse_data)
-_UNSIGNED = Param("transaction", signing.parse_send)
-_TYPED_DATA = (_ADDRESS, Param("typedData", parse_typed_data))
-_CALL = (
-    Param("transaction", calls.parse_call),
-    _BLOCK,
-    Param("stateOverrides", calls.parse_overrides, None),
+_ADDRESS = Param("address", parse_address, schema=ADDRESS)
+_BLOCK = Param("block", parse_block, "latest", ref("BlockRef"))
+_BLOCK_NUMBER = Param("block", parse_block_number, schema=one_of(TAG, QUANTITY))
+_RAW_BLOCK = Param("block", parse_block, schema=ref("BlockRef"))
+_BLOCK_HASH = Param("blockHash", parse_hash, schema=HASH)
+_BLOCK_BY_HASH = Param("blockHash", _parse_block_hash, schema=HASH)
+_TX_HASH = Param("transactionHash", parse_hash, schema=HASH)
+_FULL = Param("fullTransactions", parse_bool, False, BOOLEAN)
+_INDEX = Param("index", _parse_index, schema=QUANTITY)
+_FILTER_ID = Param("filterId", _parse_string, schema=STRING)
+_SUBSCRIPTION_ID = Param("subscriptionId", _parse_string, schema=STRING)
+_LOG_FILTER = Param("filter", logs.parse_log_filter, schema=ref("LogFilter"))
+_MARKET = Param("market", open_orders.parse_market, schema=COUNT)
+_SIGNATURES = Param("signatures", governance.parse_signatures, schema=array(HEX_DATA))
+_MESSAGE = Param("message", parse_data, schema=HEX_DATA)
+_UNSIGNED = Param("transaction", signing.parse_send, schema=ref("CallRequest"))
+_TYPED_DATA = (
+    _ADDRESS,
+    Param("typedData", parse_typed_data, schema=one_of(OBJECT, STRING)),
 )
+_CALL = (
+    Param("transaction", calls.parse_call, schema=ref("CallRequest")),
+    _BLOCK,
+    Param("stateOverrides", calls.parse_overrides, None, const({})),
+)
+_BLOCK_OR_NULL = nullable(ref("Block"))
+_HEADER_OR_NULL = nullable(ref("Header"))
+_TX_OR_NULL = nullable(ref("Transaction"))
+_LOGS = array(ref("Log"))
+_MAKER = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+"""The second account of the well-known mnemonic, which examples name."""
+
+
+def _pool(content: Schema) -> Schema:
+    return obj(pending=content, queued=content)
+
+
+def discover(context: Context) -> Json:
+    """Return the OpenRPC document: every method, what it takes and what it answers."""
+    has_faults = context.core.has_faults
+    offered = {name: each for name, each in METHODS.items() if has_faults >= each.needs_faults}
+    return build_document(offered)
+
 
 METHODS: Final[Mapping[str, Method]] = {
     # the node
-    "web3_clientVersion": Method(eth.client_version),
-    "net_version": Method(eth.net_version),
-    "net_listening": Method(eth.net_listening),
-    "eth_chainId": Method(eth.chain_id),
-    "eth_syncing": Method(eth.syncing),
-    "eth_accounts": Method(signing.list_accounts),
-    "eth_coinbase": Method(eth.coinbase),
-    "net_peerCount": Method(eth.peer_count),
-    "web3_sha3": Method(eth.sha3, (Param("data", parse_data),)),
+    "rpc.discover": Method(discover, result=OBJECT, example=()),
+    "node_info": Method(node_info.get_info, result=ref("NodeInfo"), example=()),
+    "web3_clientVersion": Method(eth.client_version, result=STRING),
+    "net_version": Method(eth.net_version, result=STRING),
+    "net_listening": Method(eth.net_listening, result=BOOLEAN),
+    "eth_chainId": Method(eth.chain_id, result=QUANTITY),
+    "eth_syncing": Method(eth.syncing, result=const(False)),
+    "eth_accounts": Method(signing.list_accounts, result=array(ADDRESS)),
+    "eth_coinbase": Method(eth.coinbase, result=ADDRESS),
+    "net_peerCount": Method(eth.peer_count, result=QUANTITY),
+    "web3_sha3": Method(eth.sha3, (Param("data", parse_data, schema=HEX_DATA),), result=HASH),
     # blocks
-    "eth_blockNumber": Method(eth.block_number),
-    "eth_getBlockByNumber": Method(eth.get_block_by_number, (_BLOCK_NUMBER, _FULL)),
-    "eth_getBlockByHash": Method(eth.get_block_by_hash, (_BLOCK_HASH, _FULL)),
-    "eth_getBlockTransactionCountByNumber": Method(eth.count_transactions, (_BLOCK_NUMBER,)),
-    "eth_getBlockTransactionCountByHash": Method(eth.count_transactions, (_BLOCK_BY_HASH,)),
-    "eth_getBlockReceipts": Method(eth.get_block_receipts, (Param("block", parse_block),)),
-    "eth_getHeaderByNumber": Method(eth.get_header_by_number, (_BLOCK_NUMBER,)),
-    "eth_getHeaderByHash": Method(eth.get_header_by_hash, (_BLOCK_HASH,)),
-    "eth_getUncleCountByBlockNumber": Method(eth.count_uncles, (_BLOCK_NUMBER,)),
-    "eth_getUncleCountByBlockHash": Method(eth.count_uncles, (_BLOCK_BY_HASH,)),
-    "eth_getUncleByBlockNumberAndIndex": Method(eth.get_uncle, (_BLOCK_NUMBER, _INDEX)),
-    "eth_getUncleByBlockHashAndIndex": Method(eth.get_uncle, (_BLOCK_BY_HASH, _INDEX)),
-    "debug_getRawHeader": Method(raw.get_raw_header, (_RAW_BLOCK,)),
-    "debug_getRawBlock": Method(raw.get_raw_block, (_RAW_BLOCK,)),
-    "debug_getRawReceipts": Method(raw.get_raw_receipts, (_RAW_BLOCK,)),
-    # accounts
-    "eth_getBalance": Method(eth.get_balance, (_ADDRESS, _BLOCK)),
-    "eth_getCode": Method(eth.get_code, (_ADDRESS, _BLOCK)),
-    "eth_getTransactionCount": Method(eth.get_transaction_count, (_ADDRESS, _BLOCK)),
-    "eth_getStorageAt": Method(
-        eth.get_storage_at, (_ADDRESS, Param("key", read_storage_key), _BLOCK)
+    "eth_blockNumber": Method(eth.block_number, result=QUANTITY),
+    "eth_getBlockByNumber": Method(
+        eth.get_block_by_number, (_BLOCK_NUMBER, _FULL), result=_BLOCK_OR_NULL
     ),
-    "eth_getProof": Method(eth.get_proof, (_ADDRESS, Param("keys", _parse_keys), _BLOCK)),
+    "eth_getBlockByHash": Method(
+        eth.get_block_by_hash, (_BLOCK_HASH, _FULL), result=_BLOCK_OR_NULL
+    ),
+    "eth_getBlockTransactionCountByNumber": Method(
+        eth.count_transactions, (_BLOCK_NUMBER,), result=nullable(QUANTITY)
+    ),
+    "eth_getBlockTransactionCountByHash": Method(
+        eth.count_transactions, (_BLOCK_BY_HASH,), result=nullable(QUANTITY)
+    ),
+    "eth_getBlockReceipts": Method(
+        eth.get_block_receipts,
+        (Param("block", parse_block, schema=ref("BlockRef")),),
+        result=nullable(array(ref("Receipt"))),
+    ),
+    "eth_getHeaderByNumber": Method(
+        eth.get_header_by_number, (_BLOCK_NUMBER,), result=_HEADER_OR_NULL
+    ),
+    "eth_getHeaderByHash": Method(eth.get_header_by_hash, (_BLOCK_HASH,), result=_HEADER_OR_NULL),
+    "eth_getUncleCountByBlockNumber": Method(
+        eth.count_uncles, (_BLOCK_NUMBER,), result=nullable(QUANTITY)
+    ),
+    "eth_getUncleCountByBlockHash": Method(
+        eth.count_uncles, (_BLOCK_BY_HASH,), result=nullable(QUANTITY)
+    ),
+    "eth_getUncleByBlockNumberAndIndex": Method(
+        eth.get_uncle, (_BLOCK_NUMBER, _INDEX), result=NULL
+    ),
+    "eth_getUncleByBlockHashAndIndex": Method(eth.get_uncle, (_BLOCK_BY_HASH, _INDEX), result=NULL),
+    "debug_getRawHeader": Method(raw.get_raw_header, (_RAW_BLOCK,), result=HEX_DATA),
+    "debug_getRawBlock": Method(raw.get_raw_block, (_RAW_BLOCK,), result=HEX_DATA),
+    "debug_getRawReceipts": Method(raw.get_raw_receipts, (_RAW_BLOCK,), result=array(HEX_DATA)),
+    # accounts
+    "eth_getBalance": Method(eth.get_balance, (_ADDRESS, _BLOCK), result=QUANTITY),
+    "eth_getCode": Method(eth.get_code, (_ADDRESS, _BLOCK), result=HEX_DATA),
+    "eth_getTransactionCount": Method(
+        eth.get_transaction_count, (_ADDRESS, _BLOCK), result=QUANTITY
+    ),
+    "eth_getStorageAt": Method(
+        eth.get_storage_at,
+        (_ADDRESS, Param("key", read_storage_key, schema=STRING), _BLOCK),
+        result=HASH,
+    ),
+    "eth_getProof": Method(
+        eth.get_proof,
+        (_ADDRESS, Param("keys", _parse_keys, schema=array(STRING)), _BLOCK),
+        result=ref("Proof"),
+    ),
     # transactions
-    "eth_getTransactionByHash": Method(eth.get_transaction_by_hash, (_TX_HASH,)),
+    "eth_getTransactionByHash": Method(
+        eth.get_transaction_by_hash, (_TX_HASH,), result=_TX_OR_NULL
+    ),
     "eth_getTransactionByBlockNumberAndIndex": Method(
-        eth.get_transaction_by_block, (_BLOCK_NUMBER, _INDEX)
+        eth.get_transaction_by_block, (_BLOCK_NUMBER, _INDEX), result=_TX_OR_NULL
     ),
     "eth_getTransactionByBlockHashAndIndex": Method(
-        eth.get_transaction_by_block, (_BLOCK_BY_HASH, _INDEX)
+        eth.get_transaction_by_block, (_BLOCK_BY_HASH, _INDEX), result=_TX_OR_NULL
     ),
-    "eth_getTransactionReceipt": Method(eth.get_transaction_receipt, (_TX_HASH,)),
+    "eth_getTransactionReceipt": Method(
+        eth.get_transaction_receipt, (_TX_HASH,), result=nullable(ref("Receipt"))
+    ),
     "eth_sendRawTransaction": Method(
-        calls.send_raw_transactions, (Param("transaction", parse_data),), batched=True
+        calls.send_raw_transactions,
+        (Param("transaction", parse_data, schema=HEX_DATA),),
+        batched=True,
+        result=HASH,
     ),
-    "eth_getRawTransactionByHash": Method(raw.get_raw_transaction, (_TX_HASH,)),
+    "eth_getRawTransactionByHash": Method(raw.get_raw_transaction, (_TX_HASH,), result=HEX_DATA),
     "eth_getRawTransactionByBlockNumberAndIndex": Method(
-        raw.get_raw_transaction_by_block, (_BLOCK_NUMBER, _INDEX)
+        raw.get_raw_transaction_by_block, (_BLOCK_NUMBER, _INDEX), result=HEX_DATA
     ),
     "eth_getRawTransactionByBlockHashAndIndex": Method(
-        raw.get_raw_transaction_by_block, (_BLOCK_BY_HASH, _INDEX)
+        raw.get_raw_transaction_by_block, (_BLOCK_BY_HASH, _INDEX), result=HEX_DATA
     ),
-    "debug_getRawTransaction": Method(raw.get_raw_transaction, (_TX_HASH,)),
+    "debug_getRawTransaction": Method(raw.get_raw_transaction, (_TX_HASH,), result=HEX_DATA),
     # the node's own accounts
-    "eth_sendTransaction": Method(signing.send_transaction, (_UNSIGNED,), guarded=True),
-    "eth_signTransaction": Method(signing.sign_transaction, (_UNSIGNED,), guarded=True),
-    "eth_sign": Method(signing.sign_message, (_ADDRESS, _MESSAGE), guarded=True),
+    "eth_sendTransaction": Method(
+        signing.send_transaction, (_UNSIGNED,), guarded=True, result=HASH
+    ),
+    "eth_signTransaction": Method(
+        signing.sign_transaction,
+        (_UNSIGNED,),
+        guarded=True,
+        result=obj(raw=HEX_DATA, tx=ref("SignedTransaction")),
+    ),
+    "eth_sign": Method(
+        signing.sign_message, (_ADDRESS, _MESSAGE), guarded=True, result=hex_bytes(65)
+    ),
     "personal_sign": Method(
         signing.personal_sign,
-        (_MESSAGE, _ADDRESS, Param("password", _parse_string, None)),
+        (_MESSAGE, _ADDRESS, Param("password", _parse_string, None, STRING)),
         guarded=True,
+        result=hex_bytes(65),
     ),
-    "eth_signTypedData": Method(signing.sign_typed_data, _TYPED_DATA, guarded=True),
-    "eth_signTypedData_v4": Method(signing.sign_typed_data, _TYPED_DATA, guarded=True),
+    "eth_signTypedData": Method(
+        signing.sign_typed_data, _TYPED_DATA, guarded=True, result=hex_bytes(65)
+    ),
+    "eth_signTypedData_v4": Method(
+        signing.sign_typed_data, _TYPED_DATA, guarded=True, result=hex_bytes(65)
+    ),
     # what waits
-    "txpool_status": Method(pool.get_status),
-    "txpool_content": Method(pool.get_content),
-    "txpool_inspect": Method(pool.inspect),
-    "txpool_contentFrom": Method(pool.get_content_from, (_ADDRESS,)),
+    "txpool_status": Method(pool.get_status, result=_pool(QUANTITY)),
+    "txpool_content": Method(pool.get_content, result=_pool(by_key(by_key(ref("Transaction"))))),
+    "txpool_inspect": Method(pool.inspect, result=_pool(by_key(by_key(STRING)))),
+    "txpool_contentFrom": Method(
+        pool.get_content_from, (_ADDRESS,), result=_pool(by_key(ref("Transaction")))
+    ),
     # calls and fees
-    "eth_call": Method(calls.call, _CALL),
-    "eth_estimateGas": Method(calls.estimate_gas, _CALL),
-    "eth_gasPrice": Method(fees.gas_price),
-    "eth_blobBaseFee": Method(fees.blob_base_fee),
-    "eth_maxPriorityFeePerGas": Method(fees.max_priority_fee_per_gas),
+    "eth_call": Method(calls.call, _CALL, result=HEX_DATA),
+    "eth_estimateGas": Method(calls.estimate_gas, _CALL, result=QUANTITY),
+    "eth_gasPrice": Method(fees.gas_price, result=QUANTITY),
+    "eth_blobBaseFee": Method(fees.blob_base_fee, result=QUANTITY),
+    "eth_maxPriorityFeePerGas": Method(fees.max_priority_fee_per_gas, result=QUANTITY),
     "eth_feeHistory": Method(
         fees.fee_history,
         (
-            Param("blockCount", fees.parse_block_count),
-            Param("newestBlock", parse_block_number),
-            Param("rewardPercentiles", fees.parse_percentiles, ()),
+            Param("blockCount", fees.parse_block_count, schema=one_of(QUANTITY, COUNT)),
+            Param("newestBlock", parse_block_number, schema=one_of(TAG, QUANTITY)),
+            Param("rewardPercentiles", fees.parse_percentiles, (), array(NUMBER)),
         ),
+        result=ref("FeeHistory"),
     ),
     # logs, filters, subscriptions
-    "eth_getLogs": Method(logs.get_logs, (_LOG_FILTER,)),
-    "eth_newFilter": Method(filters.new_filter, (_LOG_FILTER,)),
-    "eth_newBlockFilter": Method(filters.new_block_filter),
-    "eth_newPendingTransactionFilter": Method(filters.new_pending_transaction_filter, (_FULL,)),
-    "eth_getFilterChanges": Method(filters.get_filter_changes, (_FILTER_ID,)),
-    "eth_getFilterLogs": Method(filters.get_filter_logs, (_FILTER_ID,)),
-    "eth_uninstallFilter": Method(filters.uninstall_filter, (_FILTER_ID,)),
+    "eth_getLogs": Method(logs.get_logs, (_LOG_FILTER,), result=_LOGS),
+    "eth_newFilter": Method(filters.new_filter, (_LOG_FILTER,), result=STRING),
+    "eth_newBlockFilter": Method(filters.new_block_filter, result=STRING),
+    "eth_newPendingTransactionFilter": Method(
+        filters.new_pending_transaction_filter, (_FULL,), result=STRING
+    ),
+    "eth_getFilterChanges": Method(
+        filters.get_filter_changes,
+        (_FILTER_ID,),
+        result=one_of(_LOGS, array(HASH), array(ref("Transaction"))),
+    ),
+    "eth_getFilterLogs": Method(filters.get_filter_logs, (_FILTER_ID,), result=_LOGS),
+    "eth_uninstallFilter": Method(filters.uninstall_filter, (_FILTER_ID,), result=BOOLEAN),
     "eth_subscribe": Method(
         subscriptions.subscribe,
-        (Param("kind", _parse_string), Param("options", _parse_anything, None)),
+        (
+            Param("kind", _parse_string, schema=names(subscriptions.KINDS)),
+            Param("options", _parse_anything, None, one_of(BOOLEAN, ref("LogFilter"))),
+        ),
+        result=STRING,
     ),
-    "eth_unsubscribe": Method(subscriptions.unsubscribe, (Param("subscriptionId", _parse_string),)),
+    "eth_unsubscribe": Method(subscriptions.unsubscribe, (_SUBSCRIPTION_ID,), result=BOOLEAN),
     # the exchange
-    "perp_getMarkets": Method(perp.get_markets, (_BLOCK,)),
-    "perp_getAccount": Method(perp.get_account, (_ADDRESS, _BLOCK)),
+    "perp_getMarkets": Method(
+        perp.get_markets, (_BLOCK,), result=array(ref("Market")), example=("latest",)
+    ),
+    "perp_getMarket": Method(
+        perp.get_market, (_MARKET, _BLOCK), result=ref("Market"), example=(1, "latest")
+    ),
+    "perp_getAccount": Method(
+        perp.get_account, (_ADDRESS, _BLOCK), result=ref("Account"), example=(_MAKER, "latest")
+    ),
     "perp_getOpenOrders": Method(
         open_orders.get_open_orders,
         (
             _ADDRESS,
-            Param("filter", open_orders.parse_order_filter, open_orders.OrderFilter()),
+            Param(
+                "filter",
+                open_orders.parse_order_filter,
+                open_orders.OrderFilter(),
+                ref("OrderFilter"),
+            ),
             _BLOCK,
         ),
+        result=ref("OpenOrders"),
+        example=(_MAKER, {"market": 1, "side": "sell"}),
     ),
     "perp_getOrderBook": Method(
         perp.get_order_book,
-        (
-            Param("market", open_orders.parse_market),
-            Param("depth", perp.parse_depth, perp.DEPTH_DEFAULT),
-            _BLOCK,
-        ),
+        (_MARKET, Param("depth", perp.parse_depth, perp.DEPTH_DEFAULT, COUNT), _BLOCK),
+        result=ref("OrderBook"),
+        example=(1, 20, "latest"),
     ),
-    "perp_getBlock": Method(perp.get_perp_block, (_BLOCK,)),
-    "perp_status": Method(perp.get_status),
-    "perp_getDisputes": Method(perp.get_disputes),
+    "perp_getBlock": Method(
+        perp.get_perp_block, (_BLOCK,), result=nullable(ref("BlockDetails")), example=("latest",)
+    ),
+    "perp_status": Method(perp.get_status, result=ref("Status"), example=()),
+    "perp_getDisputes": Method(perp.get_disputes, result=array(ref("Dispute")), example=()),
     # the council
-    "gov_getCouncil": Method(governance.get_council),
+    "gov_getCouncil": Method(governance.get_council, result=ref("Council"), example=()),
     "gov_getTypedData": Method(
         governance.get_typed_data,
-        (Param("kind", governance.parse_kind), Param("fields", governance.parse_object)),
+        (
+            Param("kind", governance.parse_kind, schema=ref("ActionKind")),
+            Param("fields", governance.parse_object, schema=OBJECT),
+        ),
+        result=ref("SignableAction"),
+        example=(
+            "Halt",
+            {
+                "height": 0,
+                "expiresAt": 4_102_444_800,
+                "expiresAtHeight": 1_000_000,
+                "reason": "a rehearsal",
+                "nonce": "0x" + "11" * 32,
+            },
+        ),
     ),
     "gov_submitAction": Method(
         governance.submit_action,
-        (
-            Param("typedData", governance.parse_object),
-            Param("signatures", governance.parse_signatures),
-        ),
+        (Param("typedData", governance.parse_object, schema=ref("TypedData")), _SIGNATURES),
         guarded=True,
+        result=ref("TakenAction"),
     ),
     "gov_getAuditLog": Method(
         governance.get_audit_log,
         (
-            Param("first", governance.parse_number, 0),
-            Param("count", governance.parse_count, governance.COUNT_DEFAULT),
+            Param("first", governance.parse_number, 0, COUNT),
+            Param("count", governance.parse_count, governance.COUNT_DEFAULT, COUNT),
         ),
+        result=ref("AuditLog"),
+        example=(0, 10),
     ),
     # snapshots and forks
-    "perp_getSnapshots": Method(recovery.get_snapshots),
+    "perp_getSnapshots": Method(recovery.get_snapshots, result=array(ref("Snapshot")), example=()),
     "perp_createSnapshot": Method(
-        recovery.create_snapshot, (Param("height", recovery.parse_height, None),), guarded=True
+        recovery.create_snapshot,
+        (Param("height", recovery.parse_height, None, COUNT),),
+        guarded=True,
+        result=obj(name=STRING, blockHash=HASH),
+        example=(),
     ),
-    "perp_makeForkPlan": Method(recovery.make_plan, (Param("wishes", recovery.parse_wishes),)),
+    "perp_makeForkPlan": Method(
+        recovery.make_plan,
+        (
+            Param(
+                "wishes",
+                recovery.parse_wishes,
+                schema={**options(reason=STRING, snapshot=STRING), "required": ["reason"]},
+            ),
+        ),
+        result=ref("ForkPlan"),
+        example=({"reason": "a rehearsal", "snapshot": "latest"},),
+    ),
     "perp_submitForkPlan": Method(
         recovery.submit_plan,
-        (
-            Param("plan", recovery.parse_plan),
-            Param("signatures", governance.parse_signatures),
-        ),
+        (Param("plan", recovery.parse_plan, schema=STRING), _SIGNATURES),
         guarded=True,
+        result=ref("CarriedPlan"),
     ),
-    "perp_getFork": Method(recovery.get_fork, (Param("forkId", recovery.parse_fork_id, None),)),
-    "perp_getTransactionStatus": Method(recovery.get_transaction_status, (_TX_HASH,)),
+    "perp_getFork": Method(
+        recovery.get_fork,
+        (Param("forkId", recovery.parse_fork_id, None, COUNT),),
+        result=nullable(ref("Fork")),
+        example=(),
+    ),
+    "perp_getTransactionStatus": Method(
+        recovery.get_transaction_status,
+        (_TX_HASH,),
+        result=ref("TransactionStatus"),
+        example=("0x" + "22" * 32,),
+    ),
     # faults on purpose: only with --faults
     "debug_injectFault": Method(
         perp.inject_fault,
         (
-            Param("kind", perp.parse_fault_kind),
-            Param("stage", perp.parse_fault_stage),
-            Param("target", perp.parse_fault_target),
-            Param("value", perp.parse_integer),
+            Param("kind", perp.parse_fault_kind, schema=names(FaultKind)),
+            Param("stage", perp.parse_fault_stage, schema=names(Stage)),
+            Param("target", perp.parse_fault_target, schema=one_of(COUNT, ADDRESS)),
+            Param("value", perp.parse_integer, schema=one_of(INTEGER, STRING)),
         ),
         guarded=True,
         needs_faults=True,
+        result=obj(
+            kind=names(FaultKind),
+            stage=names(Stage),
+            target=one_of(COUNT, ADDRESS),
+            before=STRING,
+            value=STRING,
+        ),
     ),
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from node.rpc.errors import InvalidParams
+from node.rpc.schema import ANYTHING, Schema
 
 
 class _Required:
@@ -21,6 +22,13 @@ class Param(NamedTuple):
     """Raises ValueError saying what is wrong."""
     default: Any = REQUIRED
     """What the method gets when the argument is absent or null; REQUIRED refuses."""
+    schema: Schema = ANYTHING
+    """What it looks like (OpenRPC); what `read` refuses beyond it, it says in words."""
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the argument must be there."""
+        return self.default is REQUIRED
 
 
 def read_params(params: Sequence[Param], values: Any) -> list[Any]:

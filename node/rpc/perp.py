@@ -60,6 +60,19 @@ async def get_markets(context: Context, ref: BlockRef) -> Json:
     return [_render_market(view) for view in await context.core.market_views(block)]
 
 
+async def get_market(context: Context, market: MarketId, ref: BlockRef) -> Json:
+    """Return one market: parameters, prices, mode, funding, open interest, best prices."""
+    block = await get_block(context.core, ref)
+    try:
+        return _render_market(await context.core.market_view(market, block))
+    except MarketNotFound:
+        raise _no_market(market) from None
+
+
+def _no_market(market: MarketId) -> InvalidParams:
+    return InvalidParams(f"invalid argument 0: no market has the id {market}")
+
+
 def _render_market(view: MarketView) -> Json:
     params, funding = view.params, view.funding
     return {
@@ -141,7 +154,7 @@ async def get_order_book(context: Context, market: MarketId, depth: int, ref: Bl
     try:
         view = await context.core.book_view(market, depth, block)
     except MarketNotFound:
-        raise InvalidParams(f"invalid argument 0: no market has the id {market}") from None
+        raise _no_market(market) from None
     return {
         "market": market,
         "symbol": view.params.symbol,

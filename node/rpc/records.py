@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from node.rpc.hex import data
 from node.rpc.quantities import render_integer
 from node.rpc.render import Json
-from node.rpc.schema import BOOLEAN, HEX_DATA, INTEGER, STRING, Schema, array, nullable, names, obj
+from node.rpc.schema import BOOLEAN, HEX_DATA, INTEGER, STRING, Schema, array, names, nullable, obj
 
 
 def render_record(record: Any) -> dict[str, Json]:

@@ -73,6 +73,11 @@ def obj(**members: Schema) -> Schema:
     }
 
 
+def by_key(values: Schema) -> Schema:
+    """Return the schema of an object whose members' names are data: addresses, numbers."""
+    return {"type": "object", "additionalProperties": values}
+
+
 def options(**members: Schema) -> Schema:
     """Return the schema of an object with some of these members and no others."""
     return {"type": "object", "properties": members, "additionalProperties": False}

@@ -22,6 +22,8 @@ from node.rpc.hex import data
 from node.rpc.logs import LogFilter, parse_log_filter, render_matching
 from node.rpc.render import Json, render_header, render_pending
 
+KINDS: Final = ("newHeads", "logs", "newPendingTransactions", "syncing")
+"""What eth_subscribe offers."""
 SUBSCRIPTIONS_MAX: Final = 100
 """Per connection."""
 OUTBOX_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -8,7 +8,7 @@ from node.perp.health import compute_health, get_sights
 from node.perp.liquidation_price import NO_PRICE
 from node.perp.parameters import MarginBracket
 from node.perp.view import compute_account_view
-from node.units import PPB, FundingIndex, Lots, MarketId, Quote, RatePpm, Ticks
+from node.units import PPB, FundingIndex, Lots, MarketId, Quote, RatePpm
 from tests.helpers.ledger import (
     MARKET,
     DictLedger,

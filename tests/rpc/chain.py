@@ -27,6 +27,7 @@ from node.rpc.subscriptions import Subscriber, Subscriptions
 from node.state.kv import MemoryDb
 from node.system.contracts import ORACLE, contract
 from node.units import Address, Wei
+from tests.helpers.schemas import require_params, require_schema
 
 GENESIS = Path(__file__).parents[2] / "genesis" / "devnet.json"
 GWEI = 10**9
@@ -203,11 +204,13 @@ class Chain:
         return None if answer is None else json.loads(answer)
 
     def ask(self, method: str, *params: Any, context: Context | None = None) -> Any:
-        """Return a method's result; raise RpcFailure."""
+        """Return a method's result, which is as published; raise RpcFailure."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         answer = self.post(request, context)
         assert answer["jsonrpc"] == "2.0"
         assert answer["id"] == 1
         if "error" in answer:
             raise RpcFailure(answer["error"])
+        require_params(method, list(params))
+        require_schema(method, answer["result"])
         return answer["result"]

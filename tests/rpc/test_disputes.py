@@ -19,6 +19,7 @@ from node.rpc.recent import RecentBlocks
 from node.rpc.subscriptions import Subscriptions
 from tests.consensus.network import PRICE, Network
 from tests.helpers.chain import Person
+from tests.helpers.schemas import require_schema
 
 
 class Front:
@@ -36,7 +37,10 @@ class Front:
         answer = asyncio.run(Dispatcher().answer(context, orjson.dumps(request)))
         assert answer is not None
         decoded = json.loads(answer)
-        return decoded.get("result", decoded.get("error"))
+        if "error" in decoded:
+            return decoded["error"]
+        require_schema(method, decoded["result"])
+        return decoded["result"]
 
 
 @pytest.fixture

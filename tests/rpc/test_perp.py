@@ -106,6 +106,17 @@ def test_a_market_shows_its_units_prices_and_parameters(traded: Chain) -> None:
     assert market["params"]["brackets"][0]["initialMargin"]["ppm"] == 50_000
 
 
+def test_one_market_is_what_the_list_shows_of_it(traded: Chain) -> None:
+    assert traded.ask("perp_getMarket", 1) == traded.ask("perp_getMarkets")[0]
+    assert traded.ask("perp_getMarket", 2, "earliest") == traded.ask("perp_getMarkets", "0x0")[1]
+    with pytest.raises(RpcFailure) as refused:
+        traded.ask("perp_getMarket", 3)
+    assert (refused.value.code, refused.value.message) == (
+        -32602,
+        "invalid argument 0: no market has the id 3",
+    )
+
+
 def test_a_market_without_a_price_shows_none(traded: Chain) -> None:
     market = traded.ask("perp_getMarkets")[1]
 
@@ -139,6 +150,8 @@ def test_an_account_shows_what_it_is_worth_and_what_it_must_hold(traded: Chain) 
     )
     assert atoms(account["maintenanceMargin"]) == 12_500_000  # half of 5 % of 500 USD
     assert account["orders"] == account["triggers"] == []
+    assert account["pendingFunding"] == position["pendingFunding"]
+    assert position["liquidationPrice"] is None  # the balance alone covers it
 
 
 def test_an_account_shows_its_open_orders(traded: Chain) -> None:
