@@ -40,19 +40,18 @@ from node.crypto import ed25519_public_key, ed25519_sign, ed25519_verify
 from node.encoding import codec_of
 from node.errors import EncodingError, OperatorError, PerpnodeError, PlanRefused, show
 from node.governance.fork import Fork
-from node.governance.validators import ValidatorSet, find_validator, is_quorum, total_power
+from node.governance.validators import find_validator, is_restart_power, total_power
 from node.snapshot.apply import BumpSignState, apply_plan
 from node.snapshot.approval import SignedPlan, decode_signed_plan
 from node.snapshot.check import find_applied, verify_plan
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
+from node.snapshot.export import read_single
 from node.snapshot.fork import load_forks
 from node.snapshot.plan import Plan, decode_plan, plan_hash
 from node.units import Hash32, TimeMs
 
 log = structlog.get_logger()
 
-SMALL_SET = 5
-"""With fewer validators more than 2/3 restart the chain, else 80 % (RECOVERY, Catch-up)."""
 TOLD_AGAIN_MS = 1_000
 """How often an own confirmation is repeated while the gate is closed."""
 PENDING_MAX = 16
@@ -67,13 +66,6 @@ class Carried(NamedTuple):
     """The fork block."""
     is_new: bool
     """False: it was carried out before."""
-
-
-def is_restart_power(validators: ValidatorSet, power: int) -> bool:
-    """Tell whether so much power may restart the chain: > 2/3 below five validators, else 80 %."""
-    if len(validators.members) < SMALL_SET:
-        return not validators.members or is_quorum(validators, power)
-    return 5 * power >= 4 * total_power(validators)
 
 
 class Recovery:
@@ -421,7 +413,12 @@ class Recovery:
         """Open the gate if enough power built the same and nobody else; tell whether it did."""
         if self._is_open or self.conflict():
             return False
-        self._is_open = is_restart_power(self._blockchain.next_validators(), self.power())
+        blockchain = self._blockchain
+        self._is_open = is_restart_power(
+            blockchain.next_validators(),
+            self.power(),
+            least_ppm=read_single(blockchain.head.state, keys.CHAIN_PARAMS).restart_power_ppm,
+        )
         return self._is_open
 
     def _tell_passed(self) -> None:

@@ -7,10 +7,15 @@ every block counts as certified at once (DESIGN section 6).
 from typing import NamedTuple
 
 from node.errors import GenesisError
+from node.units import PPM
 
 MEMBERS_MAX = 100
 POWER_MAX = 2**40
 PUBLIC_KEY_SIZE = 32
+SMALL_SET = 5
+"""With fewer validators more than two thirds of their power restart the chain."""
+LARGE_SET_PPM = 800_000
+"""What restarts it with more of them, unless genesis names another part."""
 
 
 class Validator(NamedTuple):
@@ -42,6 +47,20 @@ def total_power(validators: ValidatorSet) -> int:
 def is_quorum(validators: ValidatorSet, power: int) -> bool:
     """Tell whether `power` is more than two thirds of the total: it certifies."""
     return 3 * power > 2 * total_power(validators)
+
+
+def is_restart_power(validators: ValidatorSet, power: int, *, least_ppm: int) -> bool:
+    """Tell whether so much power may restart the chain after a fork (RECOVERY, Catch-up).
+
+    `least_ppm` of the total, more than two thirds in any case; 0: more than two thirds below
+    `SMALL_SET` members, else 80 %.
+    """
+    if not validators.members:
+        return True
+    is_small = len(validators.members) < SMALL_SET
+    least = least_ppm or (0 if is_small else LARGE_SET_PPM)
+    enough = PPM * power >= least * total_power(validators)
+    return enough and is_quorum(validators, power)
 
 
 def is_certificate_impossible(validators: ValidatorSet, disputing: int) -> bool:

@@ -104,8 +104,17 @@ class ChainParams(NamedTuple):
     """Orders and triggers that an account may have open, in all markets together (O7)."""
     actions_max: int
     """Orders that an account may place or amend in a block (O7)."""
+    inclusion_limit: int
+    """Blocks that may pass over a valid council action before validators sign no more."""
+    restart_power_ppm: RatePpm
+    """The part of validators' power that must build the same fork block before anything is sealed
+    on it; 0: by their number, more than 2/3 below five, else 80 %."""
 
 
+INCLUSION_LIMIT_MAX = 1_000
+"""Later blocks than that are no inclusion: the council would be outrun."""
+RESTART_POWER_PPM_MIN = 666_667
+"""More than two thirds: with less, two halves of the validators could restart two chains."""
 MAGNITUDE_MAX = 2**53 - 1
 """Sizes and prices stay exact in JavaScript's numbers and in 64-bit ABI words."""
 COLLATERAL_DECIMALS = 6
@@ -206,6 +215,14 @@ def validate_chain_params(params: ChainParams) -> None:
         "actions_max",
     ):
         _require_range(where, name, getattr(params, name), 1, 1_000_000)
+    _require_range(where, "inclusion_limit", params.inclusion_limit, 1, INCLUSION_LIMIT_MAX)
+    _require(
+        params.restart_power_ppm == 0 or RESTART_POWER_PPM_MIN <= params.restart_power_ppm <= PPM,
+        where,
+        "restart_power_ppm",
+        params.restart_power_ppm,
+        f"must be {RESTART_POWER_PPM_MIN} to {PPM}, or 0: by the number of validators",
+    )
 
 
 def _validate_k(params: MarketParams, where: str) -> None:

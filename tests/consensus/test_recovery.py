@@ -15,12 +15,11 @@ from node.consensus.hold import Held, Hold
 from node.consensus.mempool import Mempool
 from node.consensus.messages import Changes, ForkConfirmation, GetChanges, RecordRow
 from node.consensus.phase import FORKING, OPEN, STOPPED
-from node.consensus.recovery import Recovery, is_restart_power
+from node.consensus.recovery import Recovery
 from node.consensus.sequencer import Sequencer
 from node.consensus.served import ServedBranch
 from node.crypto import ed25519_sign
 from node.errors import ActionImpossible, NotEnoughSignatures, PlanRefused
-from node.governance.validators import Validator, ValidatorSet
 from node.perp.account import EXCHANGE
 from node.snapshot.approval import encode_signed_plan
 from node.snapshot.directory import SnapshotDirectory
@@ -43,9 +42,9 @@ from tests.snapshot.story import (
 class Case:
     """A chain that was traded on, a certified snapshot, a plan, and one node's recovery."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, restart_power_ppm: int = 0) -> None:
         self.kv = MemoryDb()
-        self.story = tell_story(self.kv, validators=True)
+        self.story = tell_story(self.kv, validators=True, restart_power_ppm=restart_power_ppm)
         self.directory = SnapshotDirectory(path / "snapshots")
         manifest = export(self.story.chain, self.story.snapshot, self.directory)
         certify(self.story.chain, self.directory, manifest)
@@ -167,23 +166,16 @@ def test_a_plan_waits_until_its_snapshots_block_is_here(case: Case) -> None:
 # --- the gate -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("powers", "power", "passes"),
-    [
-        ([1, 1, 1, 1], 2, False),
-        ([1, 1, 1, 1], 3, True),
-        ([1, 1, 1], 2, False),
-        ([1] * 5, 3, False),
-        ([1] * 5, 4, True),
-        ([10, 1, 1, 1, 1, 1], 11, False),
-        ([10, 1, 1, 1, 1, 1], 12, True),
-        ([], 0, True),
-    ],
-)
-def test_restart_power(powers: list[int], power: int, *, passes: bool) -> None:
-    members = tuple(Validator(bytes([index]) * 32, each) for index, each in enumerate(powers))
+def test_genesis_says_how_much_power_restarts_the_chain(tmp_path: Path) -> None:
+    strict = Case(tmp_path, restart_power_ppm=1_000_000)
+    block = strict.recovery.submit(strict.data).block
 
-    assert is_restart_power(ValidatorSet(b"s" * 32, members), power) is passes
+    for validator in (0, 1, 2):
+        strict.recovery.on_confirmation("v", strict.confirm(validator, block))
+    assert not strict.recovery.is_open()
+    strict.recovery.on_confirmation("v", strict.confirm(3, block))
+
+    assert strict.recovery.is_open()
 
 
 def test_the_gate_opens_when_enough_power_built_the_same(case: Case) -> None:

@@ -11,6 +11,7 @@ from node.governance.validators import (
     find_validator,
     is_certificate_impossible,
     is_quorum,
+    is_restart_power,
     total_power,
     validate_validators,
 )
@@ -55,6 +56,33 @@ def test_disputes_make_a_certificate_impossible(
     powers: tuple[int, ...], disputing: int, impossible: bool
 ) -> None:
     assert is_certificate_impossible(validators(*powers), disputing) == impossible
+
+
+@pytest.mark.parametrize(
+    ("powers", "power", "least_ppm", "passes"),
+    [
+        # Below five more than two thirds, from five on 80 %.
+        ((1, 1, 1, 1), 2, 0, False),
+        ((1, 1, 1, 1), 3, 0, True),
+        ((1, 1, 1), 2, 0, False),
+        ((1,) * 5, 3, 0, False),
+        ((1,) * 5, 4, 0, True),
+        ((10, 1, 1, 1, 1, 1), 11, 0, False),
+        ((10, 1, 1, 1, 1, 1), 12, 0, True),
+        ((), 0, 0, True),
+        # What genesis names, whatever the number.
+        ((1, 1, 1, 1), 3, 1_000_000, False),
+        ((1, 1, 1, 1), 4, 1_000_000, True),
+        ((1,) * 7, 4, 666_667, False),
+        ((1,) * 7, 5, 666_667, True),
+        # A part below two thirds could not be in genesis, and would not count.
+        ((1, 1, 1, 1), 2, 500_000, False),
+    ],
+)
+def test_so_much_power_restarts_the_chain(
+    powers: tuple[int, ...], power: int, least_ppm: int, passes: bool
+) -> None:
+    assert is_restart_power(validators(*powers), power, least_ppm=least_ppm) is passes
 
 
 def test_a_validator_is_its_place() -> None:

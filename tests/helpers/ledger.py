@@ -252,6 +252,8 @@ def make_chain_params(**changes: Any) -> ChainParams:
         maker_removals_max=100,
         open_orders_max=1_000_000,
         actions_max=1_000_000,
+        inclusion_limit=5,
+        restart_power_ppm=RatePpm(0),
     )
     return params._replace(**changes)
 

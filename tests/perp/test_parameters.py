@@ -70,6 +70,9 @@ CHAIN_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"liquidations_max": 0}, "liquidations_max is 0"),
     ({"triggers_max": 0}, "triggers_max is 0"),
     ({"maker_removals_max": 0}, "maker_removals_max is 0"),
+    ({"inclusion_limit": 0}, "inclusion_limit is 0, must be 1 to 1000"),
+    ({"restart_power_ppm": 666_666}, "restart_power_ppm is 666666, must be 666667 to 1000000, or"),
+    ({"restart_power_ppm": 1_000_001}, "restart_power_ppm is 1000001"),
 ]
 
 

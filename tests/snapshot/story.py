@@ -20,7 +20,7 @@ from node.snapshot.plan import Plan, encode_plan
 from node.snapshot.signatures import SnapshotCertifier, SnapshotSignature
 from node.snapshot.snapshotter import Signer
 from node.state.kv import KeyValue
-from node.units import TimeMs
+from node.units import RatePpm, TimeMs
 from tests.helpers.chain import BTC, Chain, Person, make_genesis
 
 PRICE = 400_000
@@ -54,10 +54,17 @@ def make_story_genesis(*, validators: bool = False) -> Genesis:
 
 
 def tell_story(
-    kv: KeyValue | None = None, head_file: Path | None = None, *, validators: bool = False
+    kv: KeyValue | None = None,
+    head_file: Path | None = None,
+    *,
+    validators: bool = False,
+    restart_power_ppm: int = 0,
 ) -> Story:
     """Trade, leave orders and triggers at the snapshot's block, then trade on."""
     genesis = make_story_genesis(validators=validators)
+    genesis = genesis._replace(
+        chain=genesis.chain._replace(restart_power_ppm=RatePpm(restart_power_ppm))
+    )
     maker, taker = Person("maker"), Person("taker")
     chain = Chain(genesis, kv, head_file)
     chain.open_market(PRICE)
