@@ -374,6 +374,7 @@ def submit(
 _OUTCOMES = {
     "queued": "accepted, the next block carries it",
     "held": "accepted, no block can be built: the node holds, durably",
+    "kept": "accepted, no block can be built: the first one after a resume carries it",
     "lifted": "accepted, the node's hold is over",
 }
 

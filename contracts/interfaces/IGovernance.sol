@@ -319,6 +319,19 @@ interface IGovernance is ISystem {
     /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
     function resume(Resume calldata action, bytes[] calldata signatures) external;
 
+    /// @notice Records a hold that a resume ended: a halt that nodes obeyed when no block could carry
+    /// it, and the resume. The halt may have expired since. It ends a halt as `resume` does.
+    /// @param held The halt.
+    /// @param haltSignatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    /// @param action The resume: current, or over like the halt.
+    /// @param resumeSignatures The same for the resume.
+    function recordHold(
+        Halt calldata held,
+        bytes[] calldata haltSignatures,
+        Resume calldata action,
+        bytes[] calldata resumeSignatures
+    ) external;
+
     /// @notice The last ordinary block before a halt that is due.
     /// @return 0 if none is.
     function haltHeight() external view returns (uint64);

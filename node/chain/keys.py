@@ -270,3 +270,12 @@ def confirmation_row(fork_id: int, validator: int) -> bytes:
 
 CONFIRMATIONS = b"x"
 """What the row of every confirmation of a fork block begins with."""
+
+
+ENDED_HOLDS = b"y"
+"""What the row of every hold begins with that a resume ended and no block has recorded yet."""
+
+
+def ended_hold_row(digest: Hash32) -> bytes:
+    """Return the row of an ended hold, by what the council signed to halt."""
+    return ENDED_HOLDS + digest

@@ -34,6 +34,9 @@ def plan(
 ) -> None:
     """Write the plan that leaves the head and goes on from a snapshot; show what it undoes."""
     from node.config import wall_time_ms
+    from node.consensus.hold import FILE as HOLD_FILE
+    from node.consensus.hold import Hold
+    from node.consensus.submissions import Submissions
     from node.errors import OperatorError
     from node.snapshot.draft import make_plan, reference_of
     from node.snapshot.offline import find_snapshot, open_chain, open_directory
@@ -44,8 +47,14 @@ def plan(
     if manifest is None:
         raise OperatorError(f"snapshot {snapshot} is signatures only: plan on a validator")
     with open_chain(data_dir, genesis) as blockchain:
-        reference = reference_of(manifest)
-        made = make_plan(blockchain, reference, reason=reason, time_ms=wall_time_ms())
+        submissions = Submissions(blockchain, Hold(data_dir / HOLD_FILE))
+        made = make_plan(
+            blockchain,
+            reference_of(manifest),
+            reason=reason,
+            time_ms=wall_time_ms(),
+            unrecorded=submissions.unrecorded(),
+        )
     try:
         with out.open("xb") as file:
             file.write(encode_plan(made))

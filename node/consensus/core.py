@@ -475,7 +475,13 @@ class Core:
                 f"snapshot {chosen.id.name} is signed by {chosen.power} of {chosen.total_power} "
                 "power: more than 2/3 certify it; choose another"
             )
-        return make_plan(blockchain, chosen.reference, reason=reason, time_ms=time_ms)
+        return make_plan(
+            blockchain,
+            chosen.reference,
+            reason=reason,
+            time_ms=time_ms,
+            unrecorded=driver.submissions.unrecorded(),
+        )
 
     def _locate_orphan(self, tx_hash: Hash32) -> Located | None:
         store = self._blockchain.store

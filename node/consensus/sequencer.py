@@ -168,29 +168,43 @@ class Sequencer:
         A HALTED chain gets one only if the council's actions wait for it (X1). After a fork it is
         an empty one, 1 ms after its parent, until the chain is beyond the branch that was left.
         """
-        blockchain = self._blockchain
-        with blockchain.write_lock:
-            parent_time = blockchain.head.block.extension.time_ms
-            time_ms = TimeMs(max(self._clock_ms(), parent_time + 1))
-            is_forking = self.recovery.is_forking()
-            if is_forking and not self.recovery.is_open():
-                return 0
-            body: Body | None = Body([], [])
-            if is_forking:
-                time_ms = TimeMs(parent_time + 1)
-            else:
+        with self._blockchain.write_lock:
+            if not self.recovery.is_forking():
+                time_ms = self._next_time()
                 body = self.submissions.choose(self._mempool, time_ms)
-            if body is None:
+            elif self.recovery.is_open():
+                time_ms = TimeMs(self._blockchain.head.block.extension.time_ms + 1)
+                body = Body([], [])
+            else:
                 return 0
-            chosen, inputs = body
-            executed = blockchain.execute(chosen, time_ms, blockchain.certificate, inputs)
-            block, signature = executed.block, b""
-            if self._seed is not None:
-                message = proposal_bytes(
-                    blockchain.identity_of(block), block.header.number, block.hash
-                )
-                signature = ed25519_sign(self._seed, message)
-            blockchain.commit(executed, signature=signature)
+            return 0 if body is None else self._seal(body, time_ms)
+
+    def seal_governance(self) -> None:
+        """Make one block of the council's actions alone, if any waits: it governs a lagging chain.
+
+        Without it the council could neither halt a chain whose validators do not sign, nor end what
+        they do not sign for.
+        """
+        with self._blockchain.write_lock:
+            time_ms = self._next_time()
+            body = self.submissions.choose_governance(time_ms)
+            if body is not None and not self.recovery.is_forking():
+                self._seal(body, time_ms)
+
+    def _next_time(self) -> TimeMs:
+        return TimeMs(max(self._clock_ms(), self._blockchain.head.block.extension.time_ms + 1))
+
+    def _seal(self, body: Body, time_ms: TimeMs) -> int:
+        """Execute, sign, commit and publish a block; the caller holds the write lock."""
+        blockchain = self._blockchain
+        chosen, inputs = body
+        executed = blockchain.execute(chosen, time_ms, blockchain.certificate, inputs)
+        block, signature = executed.block, b""
+        if self._seed is not None:
+            identity = blockchain.identity_of(block)
+            message = proposal_bytes(identity, block.header.number, block.hash)
+            signature = ed25519_sign(self._seed, message)
+        blockchain.commit(executed, signature=signature)
         if self._listeners:
             self._publish(make_proposal(blockchain, block))
         return len(chosen)
@@ -355,7 +369,7 @@ class Sequencer:
             self._wake.clear()
             started = self._clock_ms()
             try:
-                taken = self.seal()
+                taken = self._seal_next()
             except PerpnodeError as failure:
                 # An invariant, or the disk, refused the block: nothing was written.
                 self.failure = failure
@@ -363,7 +377,17 @@ class Sequencer:
                 continue
             due = self._next_due(started, taken)
 
+    def _seal_next(self) -> int:
+        if self.phase().name != LAGGING:
+            return self.seal()
+        self.seal_governance()
+        return 0
+
     def _wait_until_open(self) -> None:
+        """Wait until a block may be made; of a lagging chain only the council's actions make one.
+
+        A halt that waited for a block when sealing stopped becomes a hold.
+        """
         told = OPEN
         while not self._stopping:
             self._resume.clear()
@@ -374,7 +398,9 @@ class Sequencer:
                 how = "sealing goes on" if phase.name == OPEN else f"sealing {phase.name}"
                 log.warning(how, reason=phase.reason)
                 told = phase.name
-            if phase.name == OPEN:
+            if phase.name == STOPPED:
+                self.submissions.hold_waiting()
+            if phase.name == OPEN or (phase.name == LAGGING and self.submissions.waiting()):
                 return
             self._resume.wait(PAUSE_S)
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import structlog
 
+from node.chain import keys
 from node.chain.block import Block, decode_wire_block, decode_wire_head
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import Certificate, decode_certificate, proposal_bytes
@@ -51,11 +52,11 @@ from node.consensus.messages import (
     SnapshotRequest,
     SnapshotSignature,
 )
-from node.consensus.phase import OPEN, STOPPED, Phase
+from node.consensus.phase import OPEN, STOPPED, WITHHOLDING, Phase
 from node.consensus.proposals import answer_blocks, answer_changes
 from node.consensus.recovery import Carried, Recovery
 from node.consensus.snapshots import Snapshots
-from node.consensus.submissions import Submissions, Taken
+from node.consensus.submissions import Submissions, Taken, Waiting
 from node.crypto import ed25519_public_key, ed25519_verify
 from node.errors import (
     ActionImpossible,
@@ -71,7 +72,8 @@ from node.errors import (
 )
 from node.governance.validators import find_validator
 from node.snapshot.apply import check_catch_up
-from node.units import Height
+from node.snapshot.export import read_single
+from node.units import Height, TimeMs
 
 log = structlog.get_logger()
 
@@ -81,6 +83,8 @@ QUEUE_MAX = 64
 """Proposals that wait for their parent or their time; later ones are asked for again."""
 ANSWER_MS_MAX = 2_000
 """So long a question to the sequencer is waited for."""
+REMIND_MS = 1_000
+"""How often the sequencer is told again of an action that it ignores."""
 
 
 class Received(NamedTuple):
@@ -136,6 +140,9 @@ class ValidatorNode:
         """Whether the sequencer is on a fork that this node has yet to reach."""
         self._found = ""
         """What a node without a key found wrong."""
+        self._is_withholding = False
+        """Whether the newest block was not signed because it ignores the council."""
+        self._reminded_ms = 0
         self.disputes = Disputes(blockchain)
         self.submissions = Submissions(blockchain, hold or Hold())
         self._to_tell: deque[Message] = deque()
@@ -159,7 +166,10 @@ class ValidatorNode:
         stop = self._find_stop()
         if stop is not None:
             return Phase(STOPPED, stop.text())
-        return Phase(STOPPED, self._found) if self._found else Phase(OPEN, "")
+        if self._found:
+            return Phase(STOPPED, self._found)
+        ignored = None if self._guard is None else self._find_ignored()
+        return Phase(OPEN, "") if ignored is None else Phase(WITHHOLDING, _tell_ignored(ignored))
 
     def on_connected(self) -> Sequence[Message]:
         """Return what to tell the sequencer first: own disputes, or where this node is."""
@@ -214,8 +224,10 @@ class ValidatorNode:
             told = [*self._tell(), *self._on_forked(self.recovery.on_tick())]
             told += self.recovery.due()
             if self._is_stopped():
+                self.submissions.hold_waiting()
                 return told
             now = self._clock_ms()
+            told += self._remind(now)
             suspect = self._suspect
             if suspect is not None and now >= suspect.until_ms:
                 return told + self._dispute(suspect.received, difference_of(suspect.mismatch))
@@ -351,6 +363,15 @@ class ValidatorNode:
             return []
         if not self.recovery.may_attest(height):
             return []
+        ignored = self._find_ignored()
+        if ignored is not None:
+            if not self._is_withholding:
+                log.warning("blocks are not signed", height=height, reason=_tell_ignored(ignored))
+            self._is_withholding = True
+            return []
+        if self._is_withholding:
+            log.warning("blocks are signed again", height=height)
+        self._is_withholding = False
         blockchain = self._blockchain
         index = find_validator(blockchain.validators_of(block), self._public_key)
         if index is None:
@@ -428,6 +449,23 @@ class ValidatorNode:
         except (Refusal, ActionImpossible) as refusal:
             log.info("council action refused", reason=str(refusal))
         return []
+
+    def _find_ignored(self) -> Waiting | None:
+        """Return the council's action that the sequencer has passed over for too long."""
+        blockchain, fork = self._blockchain, self.recovery.fork
+        begun = Height(0) if fork is None else fork.last_restart_height
+        limit = read_single(blockchain.head.state, keys.CHAIN_PARAMS).inclusion_limit
+        return self.submissions.find_ignored(begun, limit)
+
+    def _remind(self, now: int) -> list[Message]:
+        """Tell the sequencer again what it ignores; sign again once nothing is ignored."""
+        if not self._is_withholding or now < self._reminded_ms + REMIND_MS:
+            return []
+        self._reminded_ms = now
+        head = self._blockchain.head.block
+        self.submissions.review(TimeMs(max(now, head.extension.time_ms + 1)))
+        ignored = self._find_ignored()
+        return self._attest(head) if ignored is None else [CouncilAction(ignored.data)]
 
     def _tell(self) -> list[Message]:
         """Return what other threads left to be told."""
@@ -579,3 +617,11 @@ class ValidatorNode:
         if suspect is not None and suspect.received.block.header.number == height:
             return suspect.received
         return self._queue.get(height)
+
+
+def _tell_ignored(ignored: Waiting) -> str:
+    """Return in one sentence why blocks are not signed."""
+    return (
+        f"the sequencer ignores the council's {ignored.name} 0x{ignored.digest.hex()}, which waits "
+        f"since block {ignored.since}: no block is signed until one carries it"
+    )

@@ -288,6 +288,15 @@ def require_current(action: Action, *, fork_id: int, time_ms: TimeMs, height: He
         raise ActionExpiredAtHeight(action.expires_at_height, height)
 
 
+def is_expired(action: Action, *, time_ms: TimeMs, height: Height) -> bool:
+    """Tell whether the action's time or its last block is over."""
+    try:
+        require_current(action, fork_id=action.fork_id, time_ms=time_ms, height=height)
+    except (ActionExpired, ActionExpiredAtHeight):
+        return True
+    return False
+
+
 # --- as a record ----------------------------------------------------------------------------------
 
 

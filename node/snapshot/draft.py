@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from node.chain import keys
 from node.chain.blockchain import Blockchain
 from node.errors import OperatorError
@@ -34,9 +36,16 @@ def reference_of(manifest: Manifest) -> SnapshotReference:
 
 
 def make_plan(
-    blockchain: Blockchain, snapshot: SnapshotReference, *, reason: str, time_ms: TimeMs
+    blockchain: Blockchain,
+    snapshot: SnapshotReference,
+    *,
+    reason: str,
+    time_ms: TimeMs,
+    unrecorded: Sequence[AuditEntry] = (),
 ) -> Plan:
     """Return the plan that leaves the head and goes on from a snapshot of its own chain.
+
+    `unrecorded` are the audit entries of what the council did and no block could carry: holds.
 
     `time_ms` becomes the fork block's time, or the first moment after the head's if that is later.
     Raises OperatorError if the snapshot is not of this chain; MissingState if its state is gone.
@@ -74,7 +83,10 @@ def make_plan(
             last_certificate_hash=extension.last_certificate_hash,
             effects_head=extension.effects_head,
         ),
-        audit=_load_audit(blockchain, blockchain.states.at(block.header.state_root)),
+        audit=(
+            *_load_audit(blockchain, blockchain.states.at(block.header.state_root)),
+            *unrecorded,
+        ),
         reason=reason,
         totals={},
     )

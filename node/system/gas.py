@@ -63,6 +63,7 @@ ACTION_GAS: Mapping[str, Mapping[str, int]] = {
         "cancelOrders": 200_000,  # the same, and as many records as there are orders
         "acknowledgeJump": 30_000,
         "resume": 30_000,
+        "recordHold": 60_000,  # two actions
     },
     "LiquidatorVault": {},
     "Bridge": {},

@@ -8,7 +8,7 @@ signatures, its rule. Then it is carried out and recorded in the audit log, or i
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from node.errors import ActionNonceUsed, NoAuditEntry
+from node.errors import ActionNonceUsed, NoAuditEntry, WrongForkId
 from node.governance.action import (
     NAME,
     VERSION,
@@ -21,6 +21,7 @@ from node.governance.action import (
     SetMode,
     compute_digest,
     get_signers,
+    is_expired,
     require_current,
 )
 from node.governance.audit import (
@@ -49,6 +50,13 @@ from node.units import Address, Hash32, Height, MarketId
 
 ALL_FIELDS = b"\x1f"
 """EIP-5267: name, version, chain id, contract and salt are all part of the domain."""
+
+
+class Signed(NamedTuple):
+    """An action and who agreed to it."""
+
+    action: Action
+    signatures: Sequence[bytes]
 
 
 class GovernanceView(NamedTuple):
@@ -136,6 +144,47 @@ def process_record(
     )
 
 
+def process_ended_hold(ledger: SystemLedger, halt: Signed, resume: Signed) -> None:
+    """Record a halt that nodes obeyed outside of the state, and the resume that ended it.
+
+    The halt was judged when they took it, and may have expired since. So that no resume that is
+    over takes along a halt that is good, the resume must be current, or both be over: then they
+    have no other effect any more than to be recorded. Raises the Refusal that stands against one.
+    """
+    height, time_ms, fork_id = ledger.height, ledger.time_ms, ledger.status.fork_id
+    is_over = is_expired(resume.action, time_ms=time_ms, height=height)
+    if is_over and not is_expired(halt.action, time_ms=time_ms, height=height):
+        require_current(resume.action, fork_id=fork_id, time_ms=time_ms, height=height)
+    _record_held(ledger, halt, ledger.height - 1)
+    before = ledger.status
+    if not is_over and (before.mode == Mode.HALTED or before.halt_height):
+        process_resume(ledger)
+    _record_held(ledger, resume, int(before.mode))
+
+
+def _record_held(ledger: SystemLedger, signed: Signed, result: int) -> None:
+    if signed.action.fork_id != ledger.status.fork_id:
+        raise WrongForkId(signed.action.fork_id, ledger.status.fork_id)
+    if ledger.action_uses.get(signed.action.nonce) is not None:
+        raise ActionNonceUsed(signed.action.nonce)
+    digest = compute_digest(signed.action, get_domain(ledger))
+    signers = get_signers(digest, signed.signatures, ledger.council)
+    process_record(ledger, signed.action, signers, result)
+
+
+def encode_ended_hold(halt: Signed, resume: Signed) -> bytes:
+    """Return the calldata by which a hold that a resume ended is recorded."""
+    return _RECORD_HOLD.encode_call(*halt, *resume)
+
+
+def decode_ended_hold(data: bytes) -> tuple[Signed, Signed] | None:
+    """Return the halt and the resume of such calldata; None if it is none."""
+    if data[:4] != _RECORD_HOLD.selector:
+        return None
+    halt, halt_signatures, resume, resume_signatures = _RECORD_HOLD.inputs.decode(data, 4)
+    return Signed(Halt(*halt), halt_signatures), Signed(Resume(*resume), resume_signatures)
+
+
 def encode_submission(action: Action, signatures: Sequence[bytes]) -> bytes:
     """Return the calldata by which an action is submitted; KeyError for a fork, which is none."""
     function = contract("Governance").functions[FUNCTIONS[type(action)]]
@@ -155,6 +204,9 @@ def decode_submission(data: bytes) -> tuple[Action, Sequence[bytes]]:
 def is_submission(data: bytes) -> bool:
     """Tell whether calldata submits an action, in its one form: nothing may follow it."""
     try:
+        ended = decode_ended_hold(data)
+        if ended is not None:
+            return encode_ended_hold(*ended) == data
         return encode_submission(*decode_submission(data)) == data
     except ValueError:
         return False
@@ -182,6 +234,9 @@ _RULES: Mapping[type[Action], Callable[[SystemLedger, Any], int]] = {
 """What each kind does to the exchange; returns the audit log's result."""
 
 
+_RECORD_HOLD = contract("Governance").functions["recordHold"]
+
+
 # --- functions ------------------------------------------------------------------------------------
 
 
@@ -193,6 +248,21 @@ def _submit(action_class: type[Action]) -> Handler:
         return ()
 
     return submit
+
+
+def record_hold(
+    ledger: SystemLedger,
+    _: Address,
+    halt: Sequence[Any],
+    halt_signatures: Sequence[bytes],
+    resume: Sequence[Any],
+    resume_signatures: Sequence[bytes],
+) -> Outputs:
+    """Record a hold that a resume ended."""
+    process_ended_hold(
+        ledger, Signed(Halt(*halt), halt_signatures), Signed(Resume(*resume), resume_signatures)
+    )
+    return ()
 
 
 def view_mode(ledger: SystemLedger, _: Address, market: MarketId) -> Outputs:
@@ -231,6 +301,7 @@ def view_domain(ledger: SystemLedger, _: Address) -> Outputs:
 
 HANDLERS: Handlers = {
     **{name: _submit(action_class) for action_class, name in FUNCTIONS.items()},
+    "recordHold": record_hold,
     "getMode": view_mode,
     "forkId": lambda ledger, _: (ledger.status.fork_id,),
     "nonceFloor": lambda ledger, _: (get_nonce_floor(ledger),),

@@ -14,17 +14,20 @@ from node.consensus.dispute import Dispute
 from node.consensus.faults import Faults
 from node.consensus.guard import SignGuard
 from node.consensus.mempool import Mempool
-from node.consensus.messages import Message, decode_message, encode_message
+from node.consensus.messages import CouncilAction, Message, decode_message, encode_message
 from node.consensus.sequencer import Sequencer
 from node.consensus.validator import ValidatorNode
 from node.crypto import ed25519_public_key, keccak256
+from node.governance.action import Action, Domain
 from node.governance.validators import Validator
 from node.perp.account import EMPTY_ACCOUNT, Account
 from node.perp.funding import Funding
 from node.perp.oracle import Oracle
 from node.state.kv import MemoryDb
+from node.system.governance import encode_submission
 from node.units import Address
 from tests.helpers.chain import BTC, Person, make_genesis
+from tests.helpers.council import MEMBERS, sign_action, with_council
 
 PRICE = 400_000
 SEQUENCER_SEED = bytes(keccak256(b"sequencer"))
@@ -40,7 +43,7 @@ def validators_genesis(people: Sequence[Person], count: int = 4) -> Genesis:
     members = tuple(
         Validator(ed25519_public_key(validator_seed(index)), 1) for index in range(count)
     )
-    genesis = make_genesis(people)
+    genesis = with_council(make_genesis(people))
     return genesis._replace(sequencer=ed25519_public_key(SEQUENCER_SEED), validators=members)
 
 
@@ -105,6 +108,8 @@ class Network:
             Follower(self.genesis, index, directory, self.clock, disk)
             for index, disk in enumerate(disks)
         ]
+        self.is_deaf = False
+        """Whether the sequencer pretends that nobody tells it what the council signed."""
         self.reporters = [Person(person) for person in ("reporter-1", "reporter-2", "reporter-3")]
         if origin is not None:
             for own, their in zip(self.reporters, origin.reporters, strict=True):
@@ -178,8 +183,15 @@ class Network:
 
     def _answer(self, follower: Follower, messages: Sequence[Message]) -> None:
         for message in messages:
+            if self.is_deaf and isinstance(message, CouncilAction):
+                continue
             for reply in self.sequencer.on_message(str(follower.index), through(message)):
                 self._answer(follower, follower.node.on_message(through(reply)))
+
+    def submission(self, action: Action, members: Sequence[Person] = MEMBERS[:3]) -> bytes:
+        """Return what the council signed, as it is handed in."""
+        domain = Domain(self.genesis.chain_id, self.blockchain.genesis_hash)
+        return encode_submission(action, sign_action(action, domain, members))
 
     # --- what the tests trade --------------------------------------------------------------------
 

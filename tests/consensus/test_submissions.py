@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from node.chain import keys
 from node.chain.blockchain import Blockchain
 from node.chain.store import BlockStore
 from node.consensus.hold import FILE, Hold
@@ -15,6 +16,7 @@ from node.consensus.sequencer import Sequencer
 from node.consensus.submissions import Outcome
 from node.consensus.validator import ValidatorNode
 from node.errors import (
+    ActionExpired,
     ActionImpossible,
     ActionNonceUsed,
     HeaderMismatch,
@@ -23,11 +25,26 @@ from node.errors import (
     NotHalted,
     UnknownSigner,
 )
-from node.governance.action import Action, CancelOrders, Domain, Halt, Resume, SetMode
+from node.governance.action import (
+    Action,
+    CancelOrders,
+    Domain,
+    Halt,
+    Kind,
+    Resume,
+    SetMode,
+    compute_digest,
+)
+from node.governance.audit import AuditEntry, AuditLog, entry_hash, is_whole
 from node.perp.status import Mode
 from node.state.kv import MemoryDb
 from node.system.contracts import GOVERNANCE
-from node.system.governance import encode_submission
+from node.system.governance import (
+    Signed,
+    encode_ended_hold,
+    encode_submission,
+    get_audit_entries,
+)
 from node.units import Height
 from tests.helpers.chain import BTC, Person, make_genesis
 from tests.helpers.council import MEMBERS, OUTSIDER, make, sign_action, with_council
@@ -39,10 +56,10 @@ BROKEN = HeaderMismatch(9, "state_root", 0, 1)
 class Node:
     """A sequencer that seals when it is told to."""
 
-    def __init__(self, hold: Hold | None = None) -> None:
+    def __init__(self, hold: Hold | None = None, database: MemoryDb | None = None) -> None:
         self.sender = Person("sender")
         genesis = with_council(make_genesis([self.sender]))
-        database = MemoryDb()
+        self.database = database = database or MemoryDb()
         self.blockchain = Blockchain(genesis, database, BlockStore(database, None))
         self.now_ms = genesis.time_ms
         self.mempool = Mempool(self.blockchain)
@@ -77,6 +94,16 @@ class Node:
     def submission(self, action: Action, members: Any = MEMBERS[:3]) -> bytes:
         domain = Domain(self.blockchain.genesis.chain_id, self.blockchain.genesis_hash)
         return encode_submission(action, sign_action(action, domain, members))
+
+    def ended_hold(self, halt: Action, resume: Action) -> bytes:
+        domain = Domain(self.blockchain.genesis.chain_id, self.blockchain.genesis_hash)
+        return encode_ended_hold(
+            *(Signed(action, sign_action(action, domain)) for action in (halt, resume))
+        )
+
+    def audit(self) -> list[AuditEntry]:
+        ledger = self.blockchain.ledger_after(self.blockchain.head.block)
+        return get_audit_entries(ledger, 0, 100)
 
     def submit(self, action: Action, members: Any = MEMBERS[:3]) -> Outcome:
         return self.sequencer.submit_action(self.submission(action, members)).outcome
@@ -234,8 +261,6 @@ def test_a_hold_outlives_the_failure_and_a_resume_lifts_it(tmp_path: Path) -> No
     again = Node(Hold(tmp_path / FILE))
     assert again.sequencer.failure is None
     assert again.sequencer.phase().name == STOPPED
-    with pytest.raises(ActionImpossible):
-        again.submit(make(CancelOrders, filter=0))
     with pytest.raises(NotEnoughSignatures):
         again.submit(make(Resume), MEMBERS[:2])
     assert again.sequencer.phase().name == STOPPED
@@ -253,9 +278,7 @@ def test_a_hold_is_not_laid_by_what_the_council_did_not_sign(tmp_path: Path) -> 
 
     with pytest.raises(NotEnoughSignatures):
         node.submit(make(Halt, height=0), MEMBERS[:2])
-    with pytest.raises(ActionImpossible):
-        node.submit(make(SetMode, market=BTC, mode=Mode.OPEN))
-    with pytest.raises(ActionImpossible):
+    with pytest.raises(NotHalted):
         node.submit(make(Resume))
 
     assert Hold(tmp_path / FILE).current is None
@@ -268,6 +291,159 @@ def test_where_blocks_are_built_a_halt_is_no_hold(tmp_path: Path) -> None:
     node.submit(make(Halt, height=0))
 
     assert not (tmp_path / FILE).exists()
+
+
+def test_a_second_halt_of_a_node_that_stands_is_refused_by_name(tmp_path: Path) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.sequencer.failure = BROKEN
+    node.submit(make(Halt, height=0))
+
+    with pytest.raises(ActionImpossible, match="held by the council at block 0"):
+        node.submit(make(Halt, height=0, reason="another"))
+
+
+def test_a_halt_that_waits_when_sealing_stops_becomes_a_hold(node: Node) -> None:
+    assert node.submit(make(Halt, height=0)) == Outcome.QUEUED
+    node.sequencer.failure = BROKEN
+
+    node.sequencer.submissions.hold_waiting()
+
+    assert "held by the council" in node.sequencer.phase().reason
+    assert node.sequencer.submissions.waiting() == []
+
+
+# --- what no block can carry ----------------------------------------------------------------------
+
+
+def test_what_needs_a_block_is_kept_for_the_first_one(tmp_path: Path) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.sequencer.failure = BROKEN
+    node.submit(make(Halt, height=0))
+    assert node.submit(make(SetMode, market=BTC, mode=Mode.POST_ONLY)) == Outcome.KEPT
+    with pytest.raises(NotEnoughSignatures):
+        node.submit(make(CancelOrders, filter=0), MEMBERS[:2])
+
+    node.sequencer.failure = None
+    node.submit(make(Resume))
+    node.seal()
+
+    assert [entry.kind.name for entry in node.audit()] == ["SET_MODE", "HALT", "RESUME"]
+
+
+def test_a_hold_and_its_end_are_in_the_audit_log_of_the_next_block(tmp_path: Path) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.seal()
+    node.sequencer.failure = BROKEN
+    halt, resume = make(Halt, height=0), make(Resume)
+    node.submit(halt, MEMBERS[:3])
+    node.submit(resume, MEMBERS[2:])
+    node.sequencer.failure = None
+    node.seal()
+
+    first, second = node.audit()
+    domain = Domain(node.blockchain.genesis.chain_id, node.blockchain.genesis_hash)
+    assert (first.kind, first.digest, first.result) == (
+        Kind.HALT,
+        compute_digest(halt, domain),
+        1,
+    ), "block 1 was the last before it stood"
+    assert first.signers == tuple(sorted(member.address for member in MEMBERS[:3]))
+    assert (second.kind, second.digest, second.result) == (
+        Kind.RESUME,
+        compute_digest(resume, domain),
+        Mode.CANCEL_ONLY,
+    )
+    assert second.signers == tuple(sorted(member.address for member in MEMBERS[2:]))
+    assert (node.height, node.mode) == (2, Mode.CANCEL_ONLY)
+    assert list(node.database.items(keys.ENDED_HOLDS)) == []
+    for action in (halt, resume):
+        with pytest.raises(ActionNonceUsed):
+            node.submit(action)
+
+
+def test_an_ended_hold_is_recorded_after_a_restart_and_after_both_have_expired(
+    tmp_path: Path,
+) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.sequencer.failure = BROKEN
+    soon = node.now_ms // 1_000 + 2
+    node.submit(make(Halt, height=0, expires_at=soon))
+    node.submit(make(Resume, expires_at=soon + 10))
+
+    again = Node(Hold(tmp_path / FILE), node.database)
+    again.now_ms += 20_000  # type: ignore[assignment]
+    again.seal()
+
+    assert [entry.kind for entry in again.audit()] == [Kind.HALT, Kind.RESUME]
+
+
+def test_a_resume_that_is_over_takes_no_good_halt_along(node: Node) -> None:
+    soon = node.now_ms // 1_000 + 2
+    halt, resume = make(Halt, height=0), make(Resume, expires_at=soon)
+    pair = node.ended_hold(halt, resume)
+
+    node.now_ms += 5_000  # type: ignore[assignment]
+    node.seal()
+    with pytest.raises(ActionExpired):
+        node.sequencer.submit_action(pair)
+
+    assert node.submit(halt) == Outcome.QUEUED
+
+
+def test_a_crash_between_the_record_and_the_files_end_ends_the_hold(tmp_path: Path) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.sequencer.failure = BROKEN
+    node.submit(make(Halt, height=0))
+    file = (tmp_path / FILE).read_bytes()
+    node.submit(make(Resume))
+    (tmp_path / FILE).write_bytes(file)
+
+    again = Node(Hold(tmp_path / FILE), node.database)
+
+    assert again.sequencer.phase().name == OPEN
+    assert not (tmp_path / FILE).exists()
+    again.seal()
+    assert len(again.audit()) == 2
+
+
+def test_a_hold_of_a_halted_chain_is_recorded_and_the_resume_ends_the_halt(tmp_path: Path) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.submit(make(Halt, height=0))
+    node.seal()
+    node.sequencer.failure = BROKEN
+    node.submit(make(Halt, height=0, reason="it stands anyway"))
+    node.submit(make(Resume))
+    node.sequencer.failure = None
+
+    node.seal()
+
+    assert [entry.kind for entry in node.audit()] == [Kind.HALT, Kind.HALT, Kind.RESUME]
+    assert node.mode == Mode.CANCEL_ONLY
+
+
+def test_a_fork_plan_carries_what_no_block_could(tmp_path: Path) -> None:
+    node = Node(Hold(tmp_path / FILE))
+    node.seal()
+    node.submit(make(SetMode, market=BTC, mode=Mode.POST_ONLY))
+    node.seal()
+    node.sequencer.failure = BROKEN
+    node.submit(make(Halt, height=0, reason="first"))
+    node.submit(make(Resume))
+    node.submit(make(Halt, height=0, reason="second"))
+
+    entries = node.sequencer.submissions.unrecorded()
+
+    assert [(entry.number, entry.kind) for entry in entries] == [
+        (1, Kind.HALT),
+        (2, Kind.RESUME),
+        (3, Kind.HALT),
+    ]
+    assert is_whole(AuditLog(4, entry_hash(entries[-1])), [*node.audit(), *entries]), (
+        "chained to what the chain recorded"
+    )
+    last = entries[-1]
+    assert (last.height, last.result, last.fork_id) == (node.height, node.height, 0)
+    assert last.signers == tuple(sorted(member.address for member in MEMBERS[:3]))
 
 
 # --- validators -----------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from node.governance.action import (
     CancelOrders,
     Fork,
     Halt,
+    Kind,
     Resume,
     SetMode,
     compute_digest,
@@ -42,8 +43,11 @@ from node.perp.status import CHAIN, Decree, Mode
 from node.system.contracts import GOVERNANCE, contract
 from node.system.dispatch import execute_call
 from node.system.governance import (
+    Signed,
     decode_submission,
+    encode_ended_hold,
     encode_submission,
+    get_audit_entries,
     get_domain,
     is_submission,
 )
@@ -383,3 +387,50 @@ def test_governance_runs_while_halted_and_nothing_else_does(ledger: DictSystemLe
     submit(ledger, make(CancelOrders, filter=0))
     with pytest.raises(NotAllowedInMode):
         call(ledger, ANYBODY, "Token", "faucet", 1)
+
+
+# --- holds that ended -----------------------------------------------------------------------------
+
+
+def record_hold(ledger: DictSystemLedger, halt: Signed, resume: Signed) -> None:
+    checkpoint = ledger.checkpoint()
+    data = encode_ended_hold(halt, resume)
+    assert is_submission(data)
+    try:
+        execute_call(ledger, sender=ANYBODY, to=GOVERNANCE, value=0, data=data)
+    except Refusal:
+        ledger.revert(checkpoint)
+        raise
+
+
+def signed(ledger: DictSystemLedger, action: Action, members: Any = MEMBERS[:3]) -> Signed:
+    return Signed(action, sign_action(action, get_domain(ledger), members))
+
+
+def test_an_ended_hold_is_recorded_and_changes_nothing_else(ledger: DictSystemLedger) -> None:
+    status = ledger.status
+
+    record_hold(ledger, signed(ledger, make(Halt, height=0)), signed(ledger, make(Resume)))
+
+    kinds = [entry.kind for entry in get_audit_entries(ledger, 0, 10)]
+    assert (kinds, ledger.status) == ([Kind.HALT, Kind.RESUME], status)
+
+
+def test_both_of_an_ended_hold_are_judged_like_any_action(ledger: DictSystemLedger) -> None:
+    halt, resume = make(Halt, height=0), make(Resume)
+    good = signed(ledger, halt), signed(ledger, resume)
+    same = make(Resume, nonce=halt.nonce)
+
+    with pytest.raises(NotEnoughSignatures):
+        record_hold(ledger, signed(ledger, halt, MEMBERS[:2]), good[1])
+    with pytest.raises(NotEnoughSignatures):
+        record_hold(ledger, good[0], signed(ledger, resume, MEMBERS[:2]))
+    with pytest.raises(WrongForkId):
+        record_hold(ledger, signed(ledger, make(Halt, height=0, fork_id=1)), good[1])
+    with pytest.raises(ActionNonceUsed):
+        record_hold(ledger, good[0], signed(ledger, same))
+    assert ledger.audit_log.length == 0
+
+    record_hold(ledger, *good)
+    with pytest.raises(ActionNonceUsed):
+        record_hold(ledger, *good)
