@@ -29,6 +29,7 @@ from rich.table import Table
 from node.chain.genesis import Genesis
 from node.consensus.node_key import make_node_key
 from node.governance.validators import Validator
+from tools import bench_perp
 from tools.load import (
     Reporters,
     Signed,
@@ -424,7 +425,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the benchmark."""
+    """Run the benchmark; `perp` as the first argument runs the perp engine's own."""
+    if sys.argv[1:2] == ["perp"]:
+        return bench_perp.main(sys.argv[2:])
     options = parse_options()
     try:
         results = [bench_perpnode(options, *run) for run in _runs(options)]

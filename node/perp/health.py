@@ -2,16 +2,17 @@
 
 `compute_health` is what liquidations compare. Which accounts could fail G5 or L1 at all is known
 without asking everybody: `process_watch` judges those that something happened to, those that stood
-badly before, and those whose markets left the bounds that their last judgement set (`watch`).
+badly before, and those in a market that moved by more than their last judgement left room for
+(`watch`).
 """
 
 from typing import NamedTuple
 
-from node.perp.account import SYSTEM_ADDRESS_MAX, get_account, get_own_fraction
+from node.perp.account import SYSTEM_ADDRESS_MAX, get_account, get_own_fraction, get_position
+from node.perp.book import Exposure
 from node.perp.funding import get_funding
 from node.perp.ledger import Ledger
 from node.perp.margin import (
-    MarketRisk,
     compute_maintenance,
     compute_market_risk,
     get_initial_fraction,
@@ -19,19 +20,24 @@ from node.perp.margin import (
 from node.perp.mark import get_mark
 from node.perp.parameters import MarketParams
 from node.perp.status import Mode, get_mode, is_in_grace
-from node.perp.watch import Bound, BoundKind, compute_shares
+from node.perp.watch import ROOM_MAX
 from node.units import (
     PPB,
     PPM,
     Address,
     FundingIndex,
+    Lots,
     MarketId,
     Quote,
+    RatePpm,
     Ticks,
     div_floor,
     mul_div_ceil,
     mul_div_floor,
 )
+
+CEILINGS = 4
+"""Atoms by which a market's part may fall at any move: a floor of equity, three ceilings of IM."""
 
 
 class Health(NamedTuple):
@@ -56,15 +62,12 @@ class MarketSight(NamedTuple):
     value: int
     """Atoms of one lot at the mark."""
     index: FundingIndex  # type: ignore[assignment]  # hides tuple.index
+    worth: int
+    """What one lot adds to equity but for a constant, in 1e-9 atoms: 1e9·value - index (F4)."""
     is_in_doubt: bool
     """Not OPEN: its positions count with the doubt, and are not liquidated (L1)."""
     is_waiting: bool
     """Not OPEN or in grace: its positions are not liquidated now (L1, X4)."""
-
-    @property
-    def worth(self) -> int:
-        """What one lot adds to equity but for a constant, in 1e-9 atoms: 1e9·value - index (F4)."""
-        return PPB * self.value - self.index
 
 
 Sights = dict[MarketId, MarketSight]
@@ -75,12 +78,14 @@ def get_sights(ledger: Ledger) -> Sights:
     sights = {}
     for market in ledger.market_ids:
         params, mark = ledger.market_params(market), get_mark(ledger, market)
+        value, index = mark * params.k, get_funding(ledger, market).index
         is_in_doubt = get_mode(ledger, market) != Mode.OPEN
         sights[market] = MarketSight(
             params=params,
             mark=mark,
-            value=mark * params.k,
-            index=get_funding(ledger, market).index,
+            value=value,
+            index=index,
+            worth=PPB * value - index,
             is_in_doubt=is_in_doubt,
             is_waiting=is_in_doubt or mark == 0 or is_in_grace(ledger, market),
         )
@@ -128,70 +133,56 @@ def process_judgement(ledger: Ledger, owner: Address, sights: Sights) -> None:
     """Find an account's slack at the block's marks, and how far they may move before it is used up.
 
     slack = equity - IM if an order of it adds risk, else equity - MM; MM is never more than IM. The
-    doubt only adds to it. Each market gets its part of the slack by its open notional.
+    doubt only adds to it.
     """
     account = get_account(ledger, owner)
-    parts = [compute_market_risk(ledger, owner, market) for market in account.markets]
-    slack = account.balance + sum(part.equity for part in parts)
-    if any(ledger.book(market).exposure_of(owner).value for market in account.markets):
-        slack = Quote(slack - sum(part.initial for part in parts))
-    else:
-        slack = Quote(slack - sum(part.maintenance for part in parts))
+    slack: int = account.balance
+    initial = maintenance = weight = 0
+    room = ROOM_MAX
+    has_orders = False
+    for market in account.markets:
+        part = compute_market_risk(ledger, owner, market)
+        slack += part.equity
+        initial += part.initial
+        maintenance += part.maintenance
+        exposure = ledger.book(market).exposure_of(owner)
+        has_orders = has_orders or exposure.value > 0
+        if part.open_notional:
+            size = get_position(ledger, owner, market).size
+            own = get_own_fraction(account, market)
+            weight += compute_weight(size, exposure, part.open_notional, own, sights[market])
+            room = min(room, compute_bracket_room(part.open_notional, sights[market]))
+    slack -= initial if has_orders else maintenance
     if slack < 0:
         ledger.watch.set_unsafe(owner)
         return
-    shares = compute_shares(slack, [part.open_notional for part in parts])
-    bounds: list[Bound] = []
-    for market, part, share in zip(account.markets, parts, shares, strict=True):
-        bounds += compute_bounds(ledger, owner, market, part, share, sights[market])
-    ledger.watch.set_bounds(owner, bounds)
+    if weight:
+        spare = slack - CEILINGS * len(account.markets)
+        room = min(room, mul_div_floor(spare, PPB, weight))
+    ledger.watch.set_room(owner, room, account.markets)
 
 
-def compute_bounds(
-    ledger: Ledger,
-    owner: Address,
-    market: MarketId,
-    part: MarketRisk,
-    share: Quote,
-    sight: MarketSight,
-) -> list[Bound]:
-    """Return within which prices the market can't use up its share of the account's slack.
+def compute_weight(
+    size: Lots, exposure: Exposure, open_notional: Quote, own: RatePpm, sight: MarketSight
+) -> int:
+    """Return the most that a move by its whole price can cost in a market, in atoms, ceil.
 
     Equity depends on the lot's worth alone (mark and index in one number): it falls by at most
-    ceil(|size|·fall/1e9). Margin depends on the mark. In one bracket, open·(IMF + fee) grows with
-    it, by 2 more atoms for the ceilings; what is priced through the mark grows by the sells when
-    the mark rises above the lowest, by the buys when it falls below the highest. Half of the share
-    is for equity, a quarter each for the two parts of the margin. All roundings are toward tighter
-    bounds.
+    |size| lots. Margin depends on the mark: in one bracket open·(IMF + fee) grows with it, and what
+    is priced through it grows by the sells when it rises, by the buys when it falls. What the
+    roundings add is the caller's (`CEILINGS`).
     """
-    bounds = []
-    position = ledger.positions.get((owner, market))
-    exposure = ledger.book(market).exposure_of(owner)
-    mark, k = sight.mark, sight.params.k
-    half, quarter = div_floor(share, 2), div_floor(share, 4)
-    if position is not None:
-        room = mul_div_floor(half, PPB, abs(position.size))
-        if position.size > 0:
-            bounds.append(Bound(market, BoundKind.WORTH_FROM, sight.worth - room))
-        else:
-            bounds.append(Bound(market, BoundKind.WORTH_TO, sight.worth + room))
-    if part.open_notional > 0:
-        open_value = div_floor(part.open_notional, mark)  # Atoms by tick of mark, exact.
-        own = get_own_fraction(get_account(ledger, owner), market)
-        fraction = max(own, get_initial_fraction(sight.params, part.open_notional))
-        slope = fraction + max(0, sight.params.taker_fee_ppm)
-        room = mul_div_floor(max(0, quarter - 2), PPM, open_value * slope)
-        highest = mark + room
-        for bracket in sight.params.brackets:
-            if bracket.notional_from > part.open_notional:
-                highest = min(highest, mul_div_ceil(bracket.notional_from, 1, open_value) - 1)
-                break
-        if exposure.sells:
-            reach = max(mark, exposure.lowest_sell)
-            highest = min(highest, reach + div_floor(quarter, exposure.sells * k))
-        bounds.append(Bound(market, BoundKind.MARK_TO, highest))
-    if exposure.buys:
-        reach = min(mark, exposure.highest_buy)
-        lowest = reach - div_floor(quarter, exposure.buys * k)
-        bounds.append(Bound(market, BoundKind.MARK_FROM, lowest))
-    return bounds
+    fraction = max(own, get_initial_fraction(sight.params, open_notional))
+    slope = fraction + max(0, sight.params.taker_fee_ppm)
+    through = max(exposure.buys, exposure.sells)
+    return (abs(size) + through) * sight.value + mul_div_ceil(open_notional, slope, PPM)
+
+
+def compute_bracket_room(open_notional: Quote, sight: MarketSight) -> int:
+    """Return by how much the mark may rise before the next bracket, in ppb of it, floor (G1)."""
+    for bracket in sight.params.brackets:
+        if bracket.notional_from > open_notional:
+            open_value = div_floor(open_notional, sight.mark)  # Atoms by tick of mark, exact.
+            highest = mul_div_ceil(bracket.notional_from, 1, open_value) - 1
+            return mul_div_floor(highest - sight.mark, PPB, sight.mark)
+    return ROOM_MAX

@@ -5,21 +5,26 @@ from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.errors import Refusal
 from node.perp.account import SYSTEM_ADDRESS_MAX, VAULT, Account
-from node.perp.health import compute_bounds, get_sights, process_watch
+from node.perp.health import (
+    compute_bracket_room,
+    compute_weight,
+    get_sights,
+    process_judgement,
+    process_watch,
+)
 from node.perp.leverage import process_own_margin
 from node.perp.liquidation import process_liquidations
-from node.perp.margin import compute_market_risk, compute_risk
+from node.perp.margin import compute_risk
 from node.perp.order import TimeInForce
 from node.perp.parameters import MarginBracket
 from node.perp.status import Mode
 from node.perp.trading import process_cancel_all, process_order
-from node.perp.watch import Bound, BoundKind, Watch, compute_shares
+from node.perp.watch import ROOM_MAX, Watch, compute_move
 from node.units import Address, Lots, MarketId, Quote, RatePpm
 from tests.helpers.ledger import (
     MARKET,
@@ -177,7 +182,7 @@ def test_same_is_done_as_if_everybody_was_looked_at_l1_g5(seed: int) -> None:
     mark=st.integers(1, 2_500),
     index=st.integers(-(10**12), 10**12),
 )
-def test_within_its_bounds_an_account_stays_above_its_margin_l1_g5(
+def test_within_its_room_an_account_stays_above_its_margin_l1_g5(
     size: int, quotes: list[tuple[int, int]], margin: int, own: int, mark: int, index: int
 ) -> None:
     ledger = make_ledger(price=1_000, taker_fee_ppm=500, brackets=BRACKETS)
@@ -194,24 +199,12 @@ def test_within_its_bounds_an_account_stays_above_its_margin_l1_g5(
     if LONG in ledger.watch.unsafe:
         assert not is_fine(ledger)
         return
-    part = compute_market_risk(ledger, LONG, MARKET)
-    slack = compute_slack(ledger)
-    bounds = compute_bounds(ledger, LONG, MARKET, part, slack, get_sights(ledger)[MARKET])
     set_price(ledger, mark)
     set_funding_index(ledger, index)
-    sight = get_sights(ledger)[MARKET]
-    held = {
-        BoundKind.WORTH_FROM: lambda value: sight.worth >= value,
-        BoundKind.WORTH_TO: lambda value: sight.worth <= value,
-        BoundKind.MARK_FROM: lambda value: sight.mark >= value,
-        BoundKind.MARK_TO: lambda value: sight.mark <= value,
-    }
 
-    crossed = [bound for bound in bounds if not held[bound.kind](bound.value)]
-
-    assert crossed or is_fine(ledger)
     found = ledger.watch.take_candidates(get_sights(ledger), ())
-    assert (LONG in found) == bool(crossed)
+
+    assert LONG in found or is_fine(ledger)
 
 
 def compute_slack(ledger: DictLedger) -> Quote:
@@ -246,24 +239,59 @@ def test_quiet_block_looks_at_nobody_l1() -> None:
 
 
 def test_small_move_looks_at_those_with_little_to_lose_l1() -> None:
-    # The first has equity 1,500 and MM 500: half of its slack of 1,000 is 50 ticks of ten lots.
+    # The first has equity 1,500 and MM 500. A move by the whole price costs it 10,000 of equity and
+    # 1,000 of margin: its slack of 1,000 less 4 atoms of ceilings carries 9.05 %, the next's 9.96.
     ledger = many_ledger()
 
-    set_price(ledger, 950)
+    set_price(ledger, 910)
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
-    set_price(ledger, 949)
+    set_price(ledger, 909)
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
-    set_price(ledger, 944)
+    set_price(ledger, 900)
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10), trader(11)}
 
 
 def test_funding_counts_like_a_move_of_the_mark_l1_f4() -> None:
-    # 50 atoms a lot, as above.
+    # 996 · 1e9 / 11,000 ppb of a lot that is worth 1,000 atoms.
     ledger = many_ledger()
 
-    set_funding_index(ledger, 50 * 10**9)
+    set_funding_index(ledger, 90_545_454_000)
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
-    set_funding_index(ledger, 50 * 10**9 + 1)
+    set_funding_index(ledger, 90_545_454_001)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
+
+
+def test_move_of_a_market_asks_for_nobody_elsewhere_l1() -> None:
+    ledger = many_ledger()
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 3, 1_100)
+    process_order(ledger, SHORT, order(-10, 1_000, market=second))
+    process_order(ledger, trader(3), order(10, 1_000, market=second))
+    process_watch(ledger, get_sights(ledger))
+
+    set_price(ledger, 900)
+
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10), trader(11)}
+
+
+def test_move_since_the_judgement_counts_not_since_the_last_block_l1() -> None:
+    ledger = many_ledger()
+    for price in (970, 940, 915):
+        set_price(ledger, price)
+        assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+
+    set_price(ledger, 905)
+
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
+
+
+def test_smallest_of_too_many_rounds_is_judged_again() -> None:
+    ledger = many_ledger()
+    for number in range(10, 17):
+        assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+        process_judgement(ledger, trader(number), get_sights(ledger))
+
+    # Eight rounds: one of the four accounts that are left, and seven of one each.
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
 
 
@@ -285,7 +313,7 @@ def test_equal_parameters_are_no_change() -> None:
 
 def test_unsafe_are_asked_for_until_they_are_safe_l1() -> None:
     ledger = many_ledger()
-    set_price(ledger, 900)
+    set_price(ledger, 895)
     process_watch(ledger, get_sights(ledger))
     assert ledger.watch.unsafe == set()
     set_price(ledger, 894)
@@ -305,7 +333,8 @@ def test_forks_do_not_see_each_other() -> None:
     parent = ledger.watch
     first, second = parent.fork(), parent.fork()
     first.set_unsafe(trader(10))
-    second.set_bounds(trader(11), [])
+    second.take_candidates(get_sights(ledger), ())
+    second.set_room(trader(11), ROOM_MAX, ())
     set_price(ledger, 1)
     sights = get_sights(ledger)
 
@@ -324,17 +353,7 @@ def test_pending_are_asked_for_once() -> None:
     assert watch.take_candidates(get_sights(ledger), ()) == set()
 
 
-@pytest.mark.parametrize(
-    ("slack", "weights", "shares"),
-    [(10, [1, 2], [3, 6]), (10, [], []), (10, [0], [0]), (0, [5, 5], [0, 0])],
-)
-def test_slack_is_shared_by_weight_floored(
-    slack: int, weights: list[int], shares: list[int]
-) -> None:
-    assert list(compute_shares(Quote(slack), weights)) == shares
-
-
-def test_account_without_a_market_has_no_bounds() -> None:
+def test_account_without_a_market_is_left_alone() -> None:
     ledger = make_ledger()
     ledger.watch.pending.add(LONG)
     ledger.accounts.set(LONG, Account(Quote(5), ()))
@@ -345,64 +364,63 @@ def test_account_without_a_market_has_no_bounds() -> None:
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
 
 
-def test_bounds_of_a_buyer_end_where_its_buys_would_lose_g2() -> None:
-    # 100 lots bid at 950 with equity 15,000: IM is 10,000, slack 5,000. Below 950 each tick costs
-    # 100 atoms: a quarter of the slack is 12 ticks. Upward a tick costs 10: a quarter less the two
-    # atoms of the ceilings, 1,248, is 124.
-    ledger = make_ledger(price=1_000)
-    make_trader(ledger, 1, 15_000)
-    process_order(ledger, LONG, order(100, 950))
-    part = compute_market_risk(ledger, LONG, MARKET)
+def test_account_at_its_margin_is_asked_for_at_any_move_l1() -> None:
+    # 3 atoms above MM are less than what ceilings may take.
+    ledger = many_ledger()
+    deposit(ledger, trader(10), 503 - 1_500)
+    ledger.watch.pending = {trader(10)}
+    process_watch(ledger, get_sights(ledger))
 
-    bounds = compute_bounds(ledger, LONG, MARKET, part, Quote(5_000), get_sights(ledger)[MARKET])
-
-    assert bounds == [
-        Bound(MARKET, BoundKind.MARK_TO, 1_124),
-        Bound(MARKET, BoundKind.MARK_FROM, 938),
-    ]
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
 
 
-def test_bounds_of_a_seller_and_of_brackets_g1_g2() -> None:
-    # Short 10 with 5 lots offered at 1,002; the worth may rise by half of 1,000 atoms / 10 lots.
-    # A rise costs 5 atoms a tick beyond 1,002: 250 / 5 = 50. The slope of 15 lots · 10 %: 248 / 1.5
-    # = 165. At 1,134 ticks 15 lots reach the bracket of 17,000.
-    first = MarginBracket(Quote(0), RatePpm(100_000))
-    second = MarginBracket(Quote(17_000), RatePpm(200_000))
-    for brackets, highest in (((first, second), 1_052), ((first,), 1_052)):
-        ledger = make_ledger(price=1_000, brackets=brackets)
-        make_trader(ledger, 1, 10**6)
-        make_trader(ledger, 2, 10**6)
-        process_order(ledger, SHORT, order(10, 1_000))
-        process_order(ledger, LONG, order(-10, 1_000))
-        process_order(ledger, LONG, order(-5, 1_002))
-        part = compute_market_risk(ledger, LONG, MARKET)
-        sight = get_sights(ledger)[MARKET]
-
-        bounds = compute_bounds(ledger, LONG, MARKET, part, Quote(1_000), sight)
-
-        assert bounds == [
-            Bound(MARKET, BoundKind.WORTH_TO, 1_050 * 10**9),
-            Bound(MARKET, BoundKind.MARK_TO, highest),
-        ]
+# --- what a move costs ----------------------------------------------------------------------------
 
 
-def test_bound_stops_before_the_next_bracket_g1() -> None:
+def test_weight_is_what_a_move_by_the_whole_price_costs_g1_g2() -> None:
+    # Long 10 with 20 bid and 15 offered: 10 lots of equity, 20 lots that would be bought too dear,
+    # and of 30 lots open 10 % and 500 ppm: 3,015.
+    ledger = make_ledger(price=1_000, taker_fee_ppm=500)
+    for number in (1, 2):
+        make_trader(ledger, number, 10**6)
+    process_order(ledger, SHORT, order(-10, 1_000))
+    process_order(ledger, LONG, order(10, 1_000))
+    process_order(ledger, LONG, order(20, 990))
+    process_order(ledger, LONG, order(-15, 1_010))
+    exposure, sight = ledger.book(MARKET).exposure_of(LONG), get_sights(ledger)[MARKET]
+
+    def weigh(own: int) -> int:
+        return compute_weight(Lots(10), exposure, Quote(30_000), RatePpm(own), sight)
+
+    assert weigh(0) == 30_000 + 3_015
+    assert weigh(200_000) == 30_000 + 6_015
+
+
+def test_room_ends_before_the_next_bracket_g1() -> None:
     # 40 lots are 40,000 at 1,000: at 999 they are not; the bracket from 40,000 on asks for double.
-    ledger = make_ledger(price=999, brackets=BRACKETS)
-    make_trader(ledger, 1, 10**6)
-    make_trader(ledger, 2, 10**6)
-    process_order(ledger, SHORT, order(-40, 999))
-    process_order(ledger, LONG, order(40, 999))
-    part = compute_market_risk(ledger, LONG, MARKET)
+    sight = get_sights(make_ledger(price=999, brackets=BRACKETS))[MARKET]
 
-    bounds = compute_bounds(ledger, LONG, MARKET, part, Quote(10**6), get_sights(ledger)[MARKET])
-
-    assert bounds[-1] == Bound(MARKET, BoundKind.MARK_TO, 999)
-    assert Lots(40) == ledger.positions.rows[LONG, MARKET].size
+    assert compute_bracket_room(Quote(40 * 999), sight) == 0
+    assert compute_bracket_room(Quote(39 * 999), sight) == 26 * 10**9 // 999  # to 1,025: 39,975
+    assert compute_bracket_room(Quote(91_908), sight) == ROOM_MAX
 
 
-def test_market_that_asks_for_nothing_has_no_bounds() -> None:
-    ledger = make_ledger()
-    part = compute_market_risk(ledger, LONG, MARKET)
+def test_move_is_the_larger_of_marks_and_worths_ceiled() -> None:
+    ledger = make_ledger(price=3)
+    was = get_sights(ledger)[MARKET]
+    assert compute_move(was, was) == 0
 
-    assert compute_bounds(ledger, LONG, MARKET, part, Quote(0), get_sights(ledger)[MARKET]) == []
+    set_price(ledger, 4)
+    assert compute_move(was, get_sights(ledger)[MARKET]) == 333_333_334
+    set_funding_index(ledger, 2 * 10**9)  # a lot is worth 2 atoms then, its mark 4
+    assert compute_move(was, get_sights(ledger)[MARKET]) == 333_333_334
+    set_funding_index(ledger, -(10**9))
+    assert compute_move(was, get_sights(ledger)[MARKET]) == 666_666_667
+
+
+def test_move_from_no_mark_passes_every_room() -> None:
+    ledger = make_ledger(price=0)
+    was = get_sights(ledger)[MARKET]
+    set_price(ledger, 1)
+
+    assert compute_move(was, get_sights(ledger)[MARKET]) > ROOM_MAX
