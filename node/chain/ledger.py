@@ -8,7 +8,7 @@ undone exactly, books included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from node.chain import keys
@@ -34,6 +34,14 @@ R = TypeVar("R", bound=tuple[Any, ...])
 V = TypeVar("V")
 
 
+Records = tuple[Mapping[Any, Any], ...]
+"""What one block read and wrote, decoded, table by table."""
+_RECENT_BLOCKS_MAX = 8
+"""So many blocks' records are kept decoded: whoever acts often, and what every block looks at."""
+_RECENT_RECORDS_MAX = 500_000
+"""And no older ones than these, about 0.1 kB each where they are held twice."""
+
+
 class Native(NamedTuple):
     """An account of the state trie, without its storage."""
 
@@ -45,50 +53,68 @@ class Native(NamedTuple):
 ABSENT = Native(0, Wei(0), EMPTY_CODE_HASH)
 
 
+class _Rows(dict[K, R | None]):
+    """Records by key, those that are asked for first read by `load`."""
+
+    __slots__ = ("_load",)
+
+    def __init__(self, load: Callable[[K], R | None]) -> None:
+        self._load = load
+
+    def __missing__(self, key: K) -> R | None:
+        record = self[key] = self._load(key)
+        return record
+
+
 class OverlayTable(Generic[K, R]):
     """One kind of record: read through from the parent's state, changed in memory."""
 
-    __slots__ = ("_journal", "_place", "_reader", "_rows", "base", "dirty")
+    __slots__ = ("_journal", "_place", "_put", "_reader", "_recent", "_rows", "base", "get")
 
-    def __init__(self, place: Place[K, R], reader: StateReader, journal: Journal) -> None:
+    def __init__(
+        self,
+        place: Place[K, R],
+        reader: StateReader,
+        recent: Sequence[Mapping[K, R | None]],
+        journal: Journal,
+    ) -> None:
         self._place = place
         self._reader = reader
+        self._recent = recent
         self._journal = journal
-        self._rows: dict[K, R | None] = {}
-        self.base: dict[K, R | None] = {}
-        """What the parent's state holds, for the keys seen so far."""
-        self.dirty: set[K] = set()
-        """Keys written so far; some may be back at their base."""
-
-    def get(self, key: K, /) -> R | None:
+        self._rows: _Rows[K, R] = _Rows(self._load)
+        self._put = self._rows.__setitem__
+        self.get: Callable[[K], R | None] = self._rows.__getitem__
         """Return the record, None if absent."""
-        try:
-            return self._rows[key]
-        except KeyError:
-            return self._load(key)
+        self.base: dict[K, R | None] = {}
+        """What the parent's state holds under the keys written so far; some may be back at it."""
 
     def set(self, key: K, record: R | None, /) -> None:
         """Write the record."""
-        rows = self._rows
-        before = rows[key] if key in rows else self._load(key)
-        self._journal.append((rows.__setitem__, (key, before)))
-        rows[key] = record
-        self.dirty.add(key)
+        before = self._rows[key]
+        if key not in self.base:
+            self.base[key] = before
+        self._journal.append((self._put, (key, before)))
+        self._rows[key] = record
 
     def delete(self, key: K, /) -> None:
         """Remove the record; no-op if absent."""
-        if self.get(key) is not None:
+        if self._rows[key] is not None:
             self.set(key, None)
 
-    def seed(self, records: dict[K, R | None]) -> None:
-        """Take records over that another ledger of the same state has decoded."""
-        self.base = dict(records)
-        self._rows = dict(records)
+    def seed(self, other: OverlayTable[K, R]) -> None:
+        """Take over what another ledger of the same state has decoded."""
+        self._rows.update(other._rows)
+        self._rows.update(other.base)
+
+    def copy_rows(self) -> Mapping[K, R | None]:
+        """Return every record that was read or written, as it is now, and nothing beside."""
+        return dict(self._rows)
 
     def changed(self) -> Iterator[K]:
         """Yield the keys whose record differs from the parent's."""
-        rows, base = self._rows, self.base
-        return (key for key in self.dirty if rows[key] != base[key])
+        rows = self._rows
+        return (key for key, before in self.base.items() if rows[key] != before)
 
     def encode_changes(self, changes: Changes) -> None:
         """Add the changed records to a commit."""
@@ -100,10 +126,11 @@ class OverlayTable(Generic[K, R]):
             )
 
     def _load(self, key: K) -> R | None:
+        for rows in self._recent:
+            if key in rows:
+                return rows[key]
         data = self._reader.get_record(self._place.address(key), self._place.key(key))
-        record = None if data is None else self._place.codec.decode(data)
-        self._rows[key] = self.base[key] = record
-        return record
+        return None if data is None else self._place.codec.decode(data)
 
 
 class BlockTable(Generic[K, V]):
@@ -246,13 +273,13 @@ class PositionTable:
 
 
 class Derived:
-    """What is kept in memory beside a state and belongs to its root: books and standing.
+    """What is kept in memory beside a state and belongs to its root: books, standing, records.
 
     Never trusted across roots: made anew from the records, or handed on by the ledger that made
     the next state. Immutable once it belongs to a head.
     """
 
-    __slots__ = ("_deadlines", "_reader", "_standing", "books")
+    __slots__ = ("_deadlines", "_reader", "_standing", "books", "recent")
 
     def __init__(
         self,
@@ -260,11 +287,14 @@ class Derived:
         books: dict[MarketId, Book],
         standing: Standing | None,
         deadlines: Queue | None = None,
+        recent: Sequence[Records] = (),
     ) -> None:
         self._reader = reader
         self.books = books
         self._standing = standing
         self._deadlines = deadlines
+        self.recent = recent
+        """The latest blocks', newest first: the first that has a key has its record."""
 
     def load(self, markets: Sequence[MarketId]) -> None:
         """Build everything now, so that readers in other threads only read."""
@@ -366,7 +396,8 @@ class StateLedger:
         self._tables: list[OverlayTable[Any, Any]] = []
 
         def table(place: Place[K, R]) -> OverlayTable[K, R]:
-            made = OverlayTable(place, reader, self.journal)
+            recent = [records[len(self._tables)] for records in derived.recent]
+            made = OverlayTable(place, reader, recent, self.journal)
             self._tables.append(made)
             return made
 
@@ -461,7 +492,7 @@ class StateLedger:
 
     def changed_owners(self) -> set[Address]:
         """Return every account whose own records or orders this block wrote."""
-        owners = {*self.accounts.table.dirty, *(key[0] for key in self.positions.table.dirty)}
+        owners = {*self.accounts.table.base, *(key[0] for key in self.positions.table.base)}
         for book in self._books.values():
             owners.update(book.changed_owners)
         return owners
@@ -596,12 +627,23 @@ class StateLedger:
                 )
 
     def derive(self, reader: StateReader) -> Derived:
-        """Hand books and holders on to the state that this ledger's changes made."""
+        """Hand books, holders and records on to the state that this ledger's changes made."""
         self.watch.pending.update(
             owner for owner in self.changed_owners() if owner > SYSTEM_ADDRESS_MAX
         )
         books = {**self.derived.books, **self._books}
-        return Derived(reader, books, self.standing, self.deadlines.queue)
+        recent = self._compute_recent()
+        return Derived(reader, books, self.standing, self.deadlines.queue, recent)
+
+    def _compute_recent(self) -> Sequence[Records]:
+        recent = [tuple(table.copy_rows() for table in self._tables)]
+        count = sum(map(len, recent[0]))
+        for records in self.derived.recent[: _RECENT_BLOCKS_MAX - 1]:
+            count += sum(map(len, records))
+            if count > _RECENT_RECORDS_MAX:
+                break
+            recent.append(records)
+        return recent
 
     def touched(self) -> Touched:
         """Return what this block changed, for the cheap invariants."""
@@ -634,7 +676,7 @@ class StateLedger:
         moment = Moment(self.height, self.time_ms, self.parent_time_ms)
         parent = StateLedger(self.reader, self.derived, moment, self.chain_id, self.genesis_hash)
         for theirs, ours in zip(parent._tables, self._tables, strict=True):
-            theirs.seed(ours.base)
+            theirs.seed(ours)
         return parent
 
 

@@ -120,8 +120,9 @@ def check_block(before: Ledger, after: Ledger, touched: Touched) -> None:
     for market in touched.markets:
         check_book(after, market, sorted(after.book(market).changed_orders))
     decreed = compute_decrees(before, touched.events)
+    acknowledged = {each.market for each in touched.events if isinstance(each, JumpAcknowledged)}
     for market in after.market_ids:
-        _check_price(before, after, market, touched.events)
+        _check_price(before, after, market, is_acknowledged=market in acknowledged)
         check_mark(before, after, market)
         _check_market_mode(before, after, market, decreed)
     _check_chain_mode(before, after, decreed)
@@ -246,12 +247,14 @@ def compute_decrees(before: Ledger, events: Sequence[Event]) -> Decreed:
     return Decreed(halt_height, decrees, is_resumed)
 
 
-def _check_price(before: Ledger, after: Ledger, market: MarketId, events: Sequence[Event]) -> None:
+def _check_price(
+    before: Ledger, after: Ledger, market: MarketId, *, is_acknowledged: bool
+) -> None:
     """I7: the oracle is what P1 and P2 make of its parent, the reports and the council's word."""
     oracle = expected = get_oracle(before, market)
     if get_mode(before, market) != Mode.HALTED and after.closures.get(market) is None:
         params = after.market_params(market)
-        if any(isinstance(each, JumpAcknowledged) and each.market == market for each in events):
+        if is_acknowledged:
             fresh_from = TimeMs(after.time_ms - params.price_age_ms_max)
             waiting = [each.price for each in get_fresh_reports(before, market, fresh_from)]
             oracle = compute_acknowledged(oracle, compute_lower_median(waiting), after.time_ms)
