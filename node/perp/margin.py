@@ -13,7 +13,7 @@ from node.perp.funding import compute_pending
 from node.perp.ledger import Ledger
 from node.perp.mark import get_mark
 from node.perp.oracle import get_oracle
-from node.perp.parameters import MarginBracket, MarketParams
+from node.perp.parameters import MarketParams
 from node.units import (
     PPB,
     PPM,
@@ -156,13 +156,12 @@ def compute_maintenance(params: MarketParams, position_notional: Quote) -> Quote
 
 def get_initial_fraction(params: MarketParams, notional: Quote) -> RatePpm:
     """Return the initial margin fraction of the bracket that holds the notional (G1)."""
-    brackets = params.brackets
-    held: MarginBracket = brackets[0]
-    for bracket in brackets[1:]:
-        if notional < bracket.notional_from:
+    held = RatePpm(PPM)
+    for notional_from, initial_margin_ppm in params.brackets:  # the first one begins at 0
+        if notional < notional_from:
             break
-        held = bracket
-    return held.initial_margin_ppm
+        held = initial_margin_ppm
+    return held
 
 
 def compute_scaled_fraction(

@@ -153,29 +153,36 @@ def _process_tested_fill(
     """Fill if maker, taker and market may carry it, else undo it and say who may not (G3, G4).
 
     The maximum position binds the maker: a taker was asked for all of its size when it was placed.
+    Most parties are covered afterwards, and nobody needs to know how they stood before.
     """
     too_large = get_position_refusal(ledger, maker.owner, taker.market, Lots(-fill.size))
     if too_large is not None:
         return too_large
-    maker_before = compute_risk(ledger, maker.owner)
-    taker_before = compute_risk(ledger, taker.owner)
+    is_tested = not is_exempt(taker)
     size_before = get_position(ledger, taker.owner, taker.market).size
     interest_before = _get_open_interest(ledger, taker.market)
     checkpoint = ledger.checkpoint()
     process_fill(ledger, taker, maker, fill)
-    refusal: InsufficientMargin | OpenInterestTooLarge | None
-    refusal = _test_fill(maker.owner, maker_before, compute_risk(ledger, maker.owner), Quote(0))
-    if refusal is None and not is_exempt(taker):
-        oi_margin = Quote(0)
-        if abs(size_before + fill.size) > abs(size_before):
-            oi_margin = compute_oi_margin(ledger, taker.owner, taker.market)
-        taker_after = compute_risk(ledger, taker.owner)
-        refusal = _test_fill(taker.owner, taker_before, taker_after, oi_margin)
-        if refusal is None:
-            refusal = _test_open_interest(ledger, taker.market, interest_before)
-    if refusal is not None:
+    maker_after, taker_after = compute_risk(ledger, maker.owner), compute_risk(ledger, taker.owner)
+    oi_margin = Quote(0)
+    if is_tested and abs(size_before + fill.size) > abs(size_before):
+        oi_margin = compute_oi_margin(ledger, taker.owner, taker.market)
+    if not is_covered(maker_after, Quote(0)) or (
+        is_tested and not is_covered(taker_after, oi_margin)
+    ):
         ledger.revert(checkpoint)
-    return refusal
+        refusal = _test_fill(ledger, maker.owner, maker_after, Quote(0))
+        if refusal is None and is_tested:
+            refusal = _test_fill(ledger, taker.owner, taker_after, oi_margin)
+        if refusal is not None:
+            return refusal
+        process_fill(ledger, taker, maker, fill)
+    if not is_tested:
+        return None
+    excess = _test_open_interest(ledger, taker.market, interest_before)
+    if excess is not None:
+        ledger.revert(checkpoint)
+    return excess
 
 
 def is_exempt(taker: Taker) -> bool:
@@ -184,10 +191,10 @@ def is_exempt(taker: Taker) -> bool:
 
 
 def _test_fill(
-    owner: Address, before: Risk, after: Risk, oi_margin: Quote
+    ledger: Ledger, owner: Address, after: Risk, oi_margin: Quote
 ) -> InsufficientMargin | None:
-    """Return what stands against a fill (G3): not covered, and no reduction either."""
-    if is_covered(after, oi_margin) or is_reduction(before, after):
+    """Return what stands against a fill that is undone: not covered, and no reduction (G3)."""
+    if is_covered(after, oi_margin) or is_reduction(compute_risk(ledger, owner), after):
         return None
     return InsufficientMargin(owner, after.equity, Quote(after.initial + oi_margin))
 
