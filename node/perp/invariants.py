@@ -247,9 +247,7 @@ def compute_decrees(before: Ledger, events: Sequence[Event]) -> Decreed:
     return Decreed(halt_height, decrees, is_resumed)
 
 
-def _check_price(
-    before: Ledger, after: Ledger, market: MarketId, *, is_acknowledged: bool
-) -> None:
+def _check_price(before: Ledger, after: Ledger, market: MarketId, *, is_acknowledged: bool) -> None:
     """I7: the oracle is what P1 and P2 make of its parent, the reports and the council's word."""
     oracle = expected = get_oracle(before, market)
     if get_mode(before, market) != Mode.HALTED and after.closures.get(market) is None:

@@ -14,7 +14,7 @@ from node.errors import (
     Refusal,
     SelfTradeRefused,
 )
-from node.perp.account import VAULT, get_position
+from node.perp.account import get_position
 from node.perp.book import Book
 from node.perp.fill import Fill, Taker, process_fill
 from node.perp.follow import compute_reducible, process_removal
@@ -158,7 +158,7 @@ def _process_tested_fill(
     too_large = get_position_refusal(ledger, maker.owner, taker.market, Lots(-fill.size))
     if too_large is not None:
         return too_large
-    is_tested = not is_exempt(taker)
+    is_tested = not taker.is_exempt
     size_before = get_position(ledger, taker.owner, taker.market).size
     interest_before = _get_open_interest(ledger, taker.market)
     checkpoint = ledger.checkpoint()
@@ -183,11 +183,6 @@ def _process_tested_fill(
     if excess is not None:
         ledger.revert(checkpoint)
     return excess
-
-
-def is_exempt(taker: Taker) -> bool:
-    """Tell whether a taker is not tested: a liquidation, or the vault working off (L2, L3)."""
-    return taker.settlement.is_liquidation or taker.owner == VAULT
 
 
 def _test_fill(

@@ -21,7 +21,7 @@ from node.perp.modes import process_reopening
 from node.perp.oracle import Report, process_prices
 from node.perp.status import CHAIN, Decree, Mode, ModeReason, get_ending_mode, get_status
 from node.units import Height, Ticks, TimeMs
-from tests.helpers.ledger import MARKET, DictLedger, make_ledger, reporter
+from tests.helpers.ledger import MARKET, DictLedger, make_ledger, make_market, reporter
 
 
 def end_block(ledger: DictLedger) -> None:
@@ -44,6 +44,16 @@ def test_until_the_block_ends_nothing_has_changed() -> None:
     end_block(ledger)
     assert (ledger.status.mode, get_status(ledger, MARKET).mode) == (Mode.HALTED, Mode.POST_ONLY)
     assert (ledger.status.decrees, ledger.status.halt_height) == ((), 0)
+
+
+def test_decree_for_a_market_does_not_end_another_ones_mode() -> None:
+    ledger = make_ledger()
+    other = make_market(ledger)
+
+    process_set_mode(ledger, other, Mode.CANCEL_ONLY)
+
+    assert get_ending_mode(ledger, other) == Mode.CANCEL_ONLY
+    assert get_ending_mode(ledger, MARKET) == Mode.OPEN
 
 
 def test_a_halt_wins_over_a_mode_set_in_its_block() -> None:

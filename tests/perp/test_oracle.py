@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.errors import MarketNotFound, NotAllowedInMode, NotReporter
-from node.perp.events import PriceAccepted, PriceReported, ReportRefused
+from node.errors import (
+    JumpNotAsAcknowledged,
+    MarketNotFound,
+    NoJump,
+    NotAllowedInMode,
+    NotReporter,
+)
+from node.perp.events import JumpAcknowledged, PriceAccepted, PriceReported, ReportRefused
 from node.perp.oracle import (
     AcceptedPrice,
     Jump,
@@ -17,6 +23,7 @@ from node.perp.oracle import (
     compute_lower_median,
     compute_reference,
     initial_oracle,
+    process_acknowledgement,
     process_prices,
     process_report,
 )
@@ -301,6 +308,71 @@ def test_jump_cut_into_small_blocks_stays_one_while_it_waits_p2() -> None:
     # A second after 1,040 was accepted nothing else is remembered.
     oracle = block(ledger, 1_080, 1_080, elapsed_ms=500)
     assert (oracle.price, oracle.jump) == (1_080, ())
+
+
+# --- the council's word ---------------------------------------------------------------------------
+
+
+def jumping_ledger() -> DictLedger:
+    """Return a ledger whose market stands at 1,000 while two of three report 1,060."""
+    ledger = fresh_ledger()
+    block(ledger, 1_000, 1_000, 1_000)
+    assert block(ledger, 1_060, 1_060, 1_000).jump
+    next_block(ledger)
+    return ledger
+
+
+def test_jump_that_the_council_acknowledges_is_accepted_at_what_waits_p2() -> None:
+    ledger = jumping_ledger()
+
+    assert process_acknowledgement(ledger, MARKET, Ticks(1_100)) == 1_060
+
+    accepted = (AcceptedPrice(Ticks(1_060), ledger.time_ms),)
+    assert ledger.oracles.rows[MARKET] == Oracle(Ticks(1_060), accepted, False, ())
+    assert ledger.events == [
+        JumpAcknowledged(MARKET, Ticks(1_060)),
+        PriceAccepted(MARKET, Ticks(1_000), Ticks(1_060)),
+    ]
+
+
+def test_jump_acknowledged_far_from_what_waits_is_refused_with_both_prices_p2() -> None:
+    ledger = jumping_ledger()
+
+    with pytest.raises(JumpNotAsAcknowledged, match=r"1060.*1200|1200.*1060"):
+        process_acknowledgement(ledger, MARKET, Ticks(1_200))
+
+
+def test_nothing_waits_where_there_is_no_jump_or_no_quorum_p2() -> None:
+    ledger = fresh_ledger()
+    block(ledger, 1_000, 1_000, 1_000)
+    with pytest.raises(NoJump):
+        process_acknowledgement(ledger, MARKET, Ticks(1_000))
+
+    ledger = jumping_ledger()
+    next_block(ledger, 30_001)
+    with pytest.raises(NoJump):
+        process_acknowledgement(ledger, MARKET, Ticks(1_060))
+
+
+def test_acknowledged_price_that_is_the_accepted_one_moved_nothing_p2() -> None:
+    """The report that made it a jump has grown too old: what waits is the price as it was."""
+    ledger = fresh_ledger()
+    block(ledger, 1_000, 1_000, 1_000)
+    next_block(ledger)
+    report(ledger, 1, 1_060, age_ms=500)
+    report(ledger, 2, 1_060)
+    report(ledger, 3, 1_000)
+    process_prices(ledger)
+    assert ledger.oracles.rows[MARKET].jump
+    next_block(ledger, 29_800)
+
+    assert process_acknowledgement(ledger, MARKET, Ticks(1_040)) == 1_000
+
+    assert ledger.oracles.rows[MARKET].jump == ()
+    assert ledger.events == [JumpAcknowledged(MARKET, Ticks(1_000))]
+
+
+# --- what follows ---------------------------------------------------------------------------------
 
 
 def test_history_starts_anew_after_a_jump_p2() -> None:

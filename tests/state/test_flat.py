@@ -60,6 +60,18 @@ def test_a_snapshot_stays_at_its_root_while_the_table_moves_on() -> None:
     assert list(after_reader.records(ADDRESSES[0])) == [(KEYS[0], b"two")]
 
 
+def test_an_untagged_table_is_nobodys_until_it_is_rebuilt() -> None:
+    kv, store, root = start({KEYS[0]: b"one"})
+
+    kv.write([flat_module.untag_row(TABLES)])
+
+    assert store.flat_root() is None
+    with pytest.raises(AssertionError, match="unfinished"):
+        store.flat(kv)
+    store.rebuild_flat(root)
+    assert store.flat(kv).get_record(ADDRESSES[0], KEYS[0]) == b"one"
+
+
 def test_a_scan_by_the_beginning_of_a_key_is_in_order_of_key() -> None:
     orders = [b"\x01" + bytes(30) + bytes((n,)) for n in range(5)]
     kv, store, _ = start({**dict.fromkeys(reversed(orders), b"order"), KEYS[0]: b"other"})

@@ -169,6 +169,25 @@ def test_a_long_command_line_of_the_owner_is_shortened(tmp_path: Path) -> None:
     assert shown.endswith("…")
 
 
+def test_a_short_command_line_of_the_owner_is_shown_whole(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(HOLD)
+    with subprocess.Popen(
+        ["python", "own.py", "db"],
+        executable=sys.executable,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as owner:
+        assert owner.stdin is not None
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"open\n"
+        name = _name_owner(tmp_path / "db" / "LOCK")
+        owner.stdin.close()
+
+    assert name == f"process {owner.pid} (python own.py db)"
+
+
 def flip(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 0xFF
