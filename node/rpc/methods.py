@@ -59,7 +59,7 @@ from node.rpc.schema import (
     ref,
 )
 from node.rpc.schemas import TAG
-from node.rpc.typed_data import parse_typed_data
+from node.rpc.typed_data import read_digest
 
 KEYS_MAX: Final = 1_024
 """Storage keys in one eth_getProof, as in geth."""
@@ -130,7 +130,7 @@ _MESSAGE = Param("message", parse_data, schema=HEX_DATA)
 _UNSIGNED = Param("transaction", signing.parse_send, schema=ref("CallRequest"))
 _TYPED_DATA = (
     _ADDRESS,
-    Param("typedData", parse_typed_data, schema=one_of(OBJECT, STRING)),
+    Param("typedData", read_digest, schema=one_of(OBJECT, STRING)),
 )
 _CALL = (
     Param("transaction", calls.parse_call, schema=ref("CallRequest")),

@@ -16,8 +16,7 @@ from node.rpc.context import Context
 from node.rpc.fees import SUGGESTED_TIP
 from node.rpc.hex import INT256_MAX, UINT64_MAX, data, parse_quantity
 from node.rpc.render import Json, render_signed
-from node.rpc.typed_data import TypedData, compute_digest
-from node.units import Address, Wei
+from node.units import Address, Hash32, Wei
 
 
 class SendRequest(NamedTuple):
@@ -95,9 +94,9 @@ def personal_sign(context: Context, message: bytes, address: Address, password: 
     return sign_message(context, address, message)
 
 
-def sign_typed_data(context: Context, address: Address, document: TypedData) -> Json:
+def sign_typed_data(context: Context, address: Address, digest: Hash32) -> Json:
     """Sign typed data (EIP-712)."""
-    return _render_signature(context.accounts.sign_digest(address, compute_digest(document)))
+    return _render_signature(context.accounts.sign_digest(address, digest))
 
 
 def _render_signature(signature: Signature) -> str:

@@ -100,7 +100,8 @@ class Subscription:
     """What one subscription asks for."""
 
     kind: str
-    """"newHeads", "logs", "newPendingTransactions" or "syncing"."""
+    """"newHeads", "logs", "newPendingTransactions", or "syncing", of which nothing is ever told:
+    what is served is executed."""
     logs: LogFilter | None = None
     full: bool = False
 
@@ -199,9 +200,6 @@ async def subscribe(context: Context, kind: str, options: object) -> Json:
         raise ServerError(f"too many subscriptions: at most {SUBSCRIPTIONS_MAX} per connection")
     subscription_id = hex(secrets.randbits(128))
     subscriber.subscriptions[subscription_id] = subscription
-    if kind == "syncing":
-        # Nothing is served before it is executed, so this state never changes.
-        subscriber.notify(subscription_id, b"false")
     return subscription_id
 
 

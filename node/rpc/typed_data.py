@@ -52,6 +52,11 @@ class TypedData(NamedTuple):
     message: Mapping[str, Any]
 
 
+def read_digest(document: object) -> Hash32:
+    """Return what is signed of a document."""
+    return compute_digest(parse_typed_data(document))
+
+
 def parse_typed_data(document: object) -> TypedData:
     """Read a document: an object, or a string of its JSON."""
     if isinstance(document, str):

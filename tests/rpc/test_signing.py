@@ -154,6 +154,14 @@ def test_messages_are_signed_as_wallets_sign_them(chain: Chain) -> None:
     assert chain.ask("personal_sign", message, SENDER, "") == "0x" + bytes(signed).hex()
 
 
+def test_typed_data_that_is_none_is_refused(chain: Chain) -> None:
+    for document in (MAIL | {"types": []}, MAIL | {"message": {"to": 5}}, "{"):
+        with pytest.raises(RpcFailure) as refusal:
+            chain.ask("eth_signTypedData_v4", SENDER, document)
+        assert refusal.value.code == -32602
+        assert refusal.value.message.startswith("invalid argument 1: ")
+
+
 def test_typed_data_is_signed_as_wallets_sign_it(chain: Chain) -> None:
     signed = Account.sign_typed_data(key_of("sender"), full_message=MAIL).signature
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.crypto import keccak256
-from node.rpc.typed_data import compute_digest, parse_typed_data
+from node.rpc.typed_data import read_digest
 
 MAIL = {
     "types": {
@@ -43,7 +43,7 @@ MAIL = {
 
 
 def digest(document: Any) -> str:
-    return compute_digest(parse_typed_data(document)).hex()
+    return read_digest(document).hex()
 
 
 def second_opinion(document: dict[str, Any]) -> str:

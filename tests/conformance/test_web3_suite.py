@@ -1,0 +1,260 @@
+"""web3.py's own test suite for nodes, over HTTP and WebSocket, against ours.
+
+It is written for geth with its authors' contracts on it. What can't hold on a chain that runs no
+contracts of its users is named in `INAPPLICABLE` with the reason; all else is run as published. Its
+chain id is that of the suite's fixture, and nobody but the suite sends: it counts transactions.
+"""
+
+import asyncio
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
+from web3._utils.module_testing.eth_module import EthModuleTest
+from web3._utils.module_testing.go_ethereum_txpool_module import GoEthereumTxPoolModuleTest
+from web3._utils.module_testing.net_module import NetModuleTest
+from web3._utils.module_testing.persistent_connection_provider import (
+    PersistentConnectionProviderTest,
+)
+from web3._utils.module_testing.utils import RequestMocker
+from web3._utils.module_testing.web3_module import Web3ModuleTest
+
+from tests.conformance.trade import EXCHANGE, abi_of, address_of, funder_key
+from tests.helpers.devnet import MINIMAL_GENESIS, Devnet
+
+CHAIN_ID = 131277322940537
+KEY = funder_key(0)
+SEEDER: Any = address_of(funder_key(1))
+BLOCKS = 7
+"""The suite's batches ask for so many."""
+
+CONTRACTS = "calls a contract of the suite's own: the chain runs none of its users'"
+OVERRIDES = "overrides an EVM's code and storage: records here are neither"
+INAPPLICABLE: Mapping[str, tuple[str, ...]] = {
+    CONTRACTS: (
+        *("test_eth_call", "test_eth_call_with_0_result", "test_eth_call_old_contract_state"),
+        *("test_eth_call_revert_with_msg", "test_eth_call_revert_without_msg"),
+        "test_eth_call_custom_error_revert_with_msg",
+        "test_eth_call_custom_error_revert_without_msg",
+        *("test_eth_estimate_gas_revert_with_msg", "test_eth_estimate_gas_revert_without_msg"),
+        "test_eth_estimate_gas_custom_error_revert_with_msg",
+        "test_eth_estimate_gas_custom_error_revert_without_msg",
+        *("test_contract_panic_errors", "test_eth_call_offchain_lookup"),
+        "test_eth_call_offchain_lookup_raises_when_ccip_read_is_disabled",
+        "test_eth_call_offchain_lookup_call_flag_overrides_provider_flag",
+        "test_eth_call_offchain_lookup_raises_if_max_redirects_is_less_than_4",
+        "test_eth_call_offchain_lookup_raises_for_improperly_formatted_rest_request_response",
+        "test_eth_call_offchain_lookup_tries_next_url_for_non_4xx_error_status_and_tests_POST",
+        "test_eth_call_offchain_lookup_calls_raise_for_status_for_4xx_status_code",
+        "test_eth_call_offchain_lookup_raises_when_all_supplied_urls_fail",
+        "test_eth_call_continuous_offchain_lookup_raises_with_too_many_requests",
+        *("test_eth_get_storage_at", "test_eth_get_storage_at_ens_name"),
+        "test_eth_getTransactionByHash_contract_creation",
+        *("test_batch_requests", "test_batch_requests_initialized_as_object"),
+        "test_batch_requests_raises_for_common_unsupported_methods",
+        "test_async_eth_subscribe_and_process_logs",
+        "test_async_eth_subscribe_creates_and_handles_logs_subscription_type",
+        "test_async_subscription_manager_subscribes_to_many_subscriptions",
+        *("test_subscription_handler_context", "test_subscriptions_with_handler_and_without"),
+        "test_handle_subscriptions_breaks_on_unsubscribe",
+        "test_run_forever_starts_with_0_subs_and_runs_until_task_cancelled",
+    ),
+    "looks for the values that the suite's own emitter logs": (
+        "test_eth_get_logs_with_logs_topic_args",
+    ),
+    "wants letters in a contract's address, to write them in the wrong case": (
+        "test_eth_get_code_invalid_address",
+    ),
+    OVERRIDES: (
+        *("test_eth_call_with_override_code", "test_eth_call_with_override_param_type_check"),
+        "test_eth_estimate_gas_with_override_param_type_check",
+    ),
+    "an EVM's notion, refused with -32601": (
+        *("test_eth_create_access_list", "test_eth_simulate_v1"),
+    ),
+    "transaction type 4 (EIP-7702) sets code": (
+        "test_sign_authorization_send_raw_and_send_set_code_transactions",
+    ),
+    "waits for the exception of another provider; the refusal's text is the expected one": (
+        "test_invalid_eth_sign_typed_data",
+    ),
+}
+"""Why a test can't hold here → its names."""
+SUITES = (
+    EthModuleTest,
+    NetModuleTest,
+    GoEthereumTxPoolModuleTest,
+    Web3ModuleTest,
+    PersistentConnectionProviderTest,
+)
+
+
+def applicable(suite: type) -> type:
+    """Return the suite without what is inapplicable, coroutines run in a loop of their own."""
+    left_out = {name for names in INAPPLICABLE.values() for name in names}
+    changes: dict[str, Any] = {}
+    for name in dir(suite):
+        test = getattr(suite, name)
+        if name in left_out:
+            changes[name] = None
+        elif name.startswith("test_") and asyncio.iscoroutinefunction(test):
+            changes[name] = _in_own_loop(test)
+    return type(suite.__name__, (suite,), changes)
+
+
+def _in_own_loop(test: Any) -> Any:
+    @functools.wraps(test)
+    def run(self: Any, async_w3: Any, **arguments: Any) -> None:
+        async def connected() -> None:
+            async with async_w3:
+                await asyncio.wait_for(test(self, async_w3=async_w3, **arguments), 60)
+
+        asyncio.run(connected())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    directory = tmp_path_factory.mktemp("suite")
+    genesis: Path = directory / "genesis.json"
+    genesis.write_text(json.dumps(json.loads(MINIMAL_GENESIS.read_text()) | {"chain_id": CHAIN_ID}))
+    flags = ["--genesis", str(genesis), "--validators", "0", "--block-time", "0.5"]
+    flags += ["--prices", "fixed", "--bots", "0", "--reporters", "0", "--accounts", "10"]
+    with Devnet(directory / "data", *flags).start() as devnet:
+        devnet.wait_for_height(BLOCKS)
+        yield devnet
+
+
+@pytest.fixture(scope="module")
+def w3(quiet: Devnet) -> Iterator[Web3]:
+    provider = HTTPProvider(quiet.rpc.url)
+    yield Web3(provider)
+    provider._request_session_manager.session_cache.clear()
+
+
+@pytest.fixture
+def async_w3(quiet: Devnet) -> Any:
+    return AsyncWeb3(WebSocketProvider(quiet.rpc.url.replace("http", "ws")))
+
+
+# --- what the suite asks for by name --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keyfile_account_pkey() -> str:
+    return KEY
+
+
+@pytest.fixture(scope="module")
+def keyfile_account_address() -> str:
+    return address_of(KEY)
+
+
+@pytest.fixture(scope="module")
+def keyfile_account_address_dual_type() -> str:
+    return address_of(KEY)
+
+
+@pytest.fixture(scope="module")
+def emitter_contract(w3: Web3) -> Any:
+    return w3.eth.contract(address=Web3.to_checksum_address(EXCHANGE), abi=abi_of("Exchange"))
+
+
+@pytest.fixture(scope="module")
+def emitter_contract_address(emitter_contract: Any) -> Any:
+    return emitter_contract.address
+
+
+@pytest.fixture(scope="module")
+def math_contract_address(emitter_contract: Any) -> Any:
+    return emitter_contract.address
+
+
+@pytest.fixture
+def async_emitter_contract(async_w3: Any) -> Any:
+    address = Web3.to_checksum_address(EXCHANGE)
+    return async_w3.eth.contract(address=address, abi=abi_of("Exchange"))
+
+
+@pytest.fixture(scope="module")
+def txn_hash_with_log(w3: Web3, emitter_contract: Any) -> Any:
+    """Set a dead-man's cancel: one log with two topics, as the suite's own emitter writes."""
+    in_an_hour_ms = (w3.eth.get_block("latest")["timestamp"] + 3_600) * 1_000
+    call = emitter_contract.functions.setDeadMansCancel(in_an_hour_ms)
+    tx_hash = call.transact({"from": SEEDER})
+    w3.eth.wait_for_transaction_receipt(tx_hash, poll_latency=0.05)
+    return tx_hash
+
+
+@pytest.fixture(scope="module")
+def mined_txn_hash(w3: Web3, txn_hash_with_log: Any) -> Any:
+    tx_hash = w3.eth.send_transaction(
+        {"from": SEEDER, "to": SEEDER, "value": Web3.to_wei(1, "wei")}
+    )
+    w3.eth.wait_for_transaction_receipt(tx_hash, poll_latency=0.05)
+    return tx_hash
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded(mined_txn_hash: Any) -> None:
+    """Have both transactions alone in their blocks before any test leaves one waiting."""
+
+
+@pytest.fixture(scope="module")
+def empty_block(w3: Web3) -> Any:
+    return w3.eth.get_block("earliest")
+
+
+@pytest.fixture(scope="module")
+def block_with_txn(w3: Web3, mined_txn_hash: Any) -> Any:
+    return w3.eth.get_block(w3.eth.get_transaction(mined_txn_hash)["blockNumber"])
+
+
+@pytest.fixture(scope="module")
+def block_with_txn_with_log(w3: Web3, txn_hash_with_log: Any) -> Any:
+    return w3.eth.get_block(w3.eth.get_transaction(txn_hash_with_log)["blockNumber"])
+
+
+@pytest.fixture
+def request_mocker() -> Any:
+    return RequestMocker
+
+
+@pytest.fixture
+def skip_if_testrpc() -> Any:
+    return lambda _: None
+
+
+# --- the suite ------------------------------------------------------------------------------------
+
+
+class TestEth(applicable(EthModuleTest)):  # type: ignore[misc]
+    pass
+
+
+class TestNet(applicable(NetModuleTest)):  # type: ignore[misc]
+    pass
+
+
+class TestTxPool(applicable(GoEthereumTxPoolModuleTest)):  # type: ignore[misc]
+    pass
+
+
+class TestWeb3(applicable(Web3ModuleTest)):  # type: ignore[misc]
+    def _check_web3_client_version(self, client_version: str) -> None:
+        assert client_version.startswith("perpnode/v")
+
+
+class TestWebSocket(applicable(PersistentConnectionProviderTest)):  # type: ignore[misc]
+    pass
+
+
+def test_what_is_left_out_exists() -> None:
+    for names in INAPPLICABLE.values():
+        for name in names:
+            assert any(hasattr(suite, name) for suite in SUITES), name
