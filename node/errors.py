@@ -977,6 +977,53 @@ class InvalidMaintenance(Refusal):
 
 
 @dataclass(eq=False)
+class NoSuchParameter(Refusal):
+    """No number has this name that may be set: lists have actions of their own, units never change.
+
+    Market 0 is the chain.
+    """
+
+    market: MarketId
+    name: str
+
+
+@dataclass(eq=False)
+class InvalidParameters(Refusal):
+    """With these parameters no genesis document would be taken; market 0 is the chain."""
+
+    market: MarketId
+    reason: str
+
+
+@dataclass(eq=False)
+class MarketExists(Refusal):
+    """The id is, or was, a market's (X5)."""
+
+    market: MarketId
+
+
+@dataclass(eq=False)
+class InvalidCouncil(Refusal):
+    """Such a council could not decide."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class InvalidValidators(Refusal):
+    """Such a set of validators could not work."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class SystemAddress(Refusal):
+    """The address belongs to the system: nobody's key leads to it, or everybody's."""
+
+    account: Address
+
+
+@dataclass(eq=False)
 class NoJump(Refusal):
     """No price of the market waits for a confirmation, or too few reports of it are fresh (P2)."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,8 @@ from node.units import Hash32
 from tools.council import Council
 
 FILE_SIZE_MAX = 1_000_000
+LATEST_MS = 10**14
+"""In the year 5138: what is later is no moment that anybody means."""
 
 
 class ActionFile(NamedTuple):
@@ -55,12 +59,10 @@ def load_action(path: Path, council: Council) -> ActionFile:
     except MalformedAction as error:
         raise OperatorError(f"{path}: is not for this chain, or damaged: {error}") from None
     digest = compute_digest(action, council.domain)
-    return ActionFile(path, action, digest, _read_signatures(path, document, digest, council))
+    return ActionFile(path, action, digest, _read_signatures(path, document, digest))
 
 
-def _read_signatures(
-    path: Path, document: dict[str, Any], digest: Hash32, council: Council
-) -> dict[str, bytes]:
+def _read_signatures(path: Path, document: dict[str, Any], digest: Hash32) -> dict[str, bytes]:
     if not isinstance(document["signatures"], dict):
         raise OperatorError(f"{path}: signatures must be an object by address")
     signatures = {}
@@ -72,8 +74,6 @@ def _read_signatures(
             raise OperatorError(f"{path}: the signature of {address} is malformed") from None
         if signer != address:
             raise OperatorError(f"{path}: the signature of {address} is not over these words")
-        if address not in council.members:
-            raise OperatorError(f"{path}: {address} has signed and is not in the council")
         signatures[address] = signature
     return signatures
 
@@ -116,8 +116,11 @@ def save_action(made: ActionFile, council: Council) -> None:
 
 
 def require_current(loaded: ActionFile, council: Council) -> None:
-    """Raise OperatorError for an action of another branch or one that has expired."""
+    """Raise OperatorError for an action of another branch, of others, or one that has expired."""
     action = loaded.action
+    for address in loaded.signatures:
+        if address not in council.members:
+            raise OperatorError(f"{loaded.path}: {address} has signed and is not in the council")
     if action.fork_id != council.fork_id:
         raise OperatorError(
             f"{loaded.path} is for fork id {action.fork_id}, the chain is at {council.fork_id}"
@@ -137,6 +140,14 @@ WORDS = {
     "AcknowledgeJump": "Accept a price that waits",
     "Resume": "Resume the chain: CANCEL_ONLY first, then by itself toward OPEN",
     "Fork": "Leave this branch by a fork plan",
+    "ScheduleMaintenance": "Close the chain for maintenance: CANCEL_ONLY, HALTED, and back",
+    "SettleMarket": "Close a market for ever: orders cancelled, every position closed at one price",
+    "ChangeCouncil": "Let others govern, from the next block on",
+    "ChangeValidators": "Let others attest, from the next block on",
+    "SetParameter": "Set a parameter, in force from the next block on",
+    "SetReporters": "Let others report prices, from the next block on",
+    "SetBrackets": "Set a market's initial margin, in force from the next block on",
+    "ListMarket": "Begin a new market: POST_ONLY once it has prices, then OPEN",
 }
 """What each kind does."""
 
@@ -145,13 +156,25 @@ def show_action(loaded: ActionFile, council: Council) -> None:
     """Print an action in plain words and numbers, and who signed it."""
     typer.echo(WORDS[type(loaded.action).__name__])
     print_fields(
-        {name: _describe(name, value) for name, value in render_message(loaded.action).items()}
+        {name: _describe(name, value) for name, value in _flatten(render_message(loaded.action))}
         | {
             "digest": "0x" + loaded.digest.hex(),
             "signed": f"{len(loaded.signatures)} of {council.threshold}: "
             + (", ".join(sorted(loaded.signatures)) or "nobody yet"),
         }
     )
+
+
+def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a message's single values, each with where it stands: "brackets[0].notionalFrom"."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _flatten(each, f"{name}.{key}" if name else key)
+    elif isinstance(value, list) and value:
+        for index, each in enumerate(value):
+            yield from _flatten(each, f"{name}[{index}]")
+    else:
+        yield name, value
 
 
 def _describe(name: str, value: Any) -> str:
@@ -165,7 +188,12 @@ def _describe(name: str, value: Any) -> str:
         )
     if name == "market":
         return str(value) if value else "0 (the chain, or none)"
-    return str(value)
+    if name == "endMs" and 0 < int(value) <= LATEST_MS:
+        moment = datetime.fromtimestamp(int(value) // 1_000, UTC)
+        return f"{value} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value == [] else str(value)
 
 
 def print_fields(fields: dict[str, Any]) -> None:

@@ -137,13 +137,14 @@ class World:
         self._height = Height(1_000)
         self._nonces: dict[Address, int] = {}
         self.prices = dict.fromkeys((market.id for market in genesis.markets), PRICE)
-        ledger = build_genesis_ledger(genesis, self._states.at(EMPTY_TRIE_ROOT))
+        self._derived: Derived
+        self._commit(build_genesis_ledger(genesis, self._states.at(EMPTY_TRIE_ROOT)))
+        ledger = self.next_ledger()
         ledger.time_ms, ledger.height = self.time_ms, self._height
         _open_markets(ledger, self.time_ms)
         _open_positions(ledger, size)
         _rest_orders(ledger, size)
         ledger.take_events()
-        self._derived: Derived
         self._commit(ledger)
 
     def close(self) -> None:

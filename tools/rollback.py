@@ -11,6 +11,9 @@ made before) is refused by name on standard error, with exit status 1, and chang
     rollback submit halt.json
     rollback watch halt.json
 
+So are the council's other kinds: schedule-maintenance, settle-market, change-council,
+change-validators, set-parameter, set-reporters, set-brackets, list-market.
+
 A fork is the same with a plan's file in the action's place, once the chain stands:
 
     rollback snapshots
@@ -24,33 +27,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from node.config import wall_time_ms
 from node.devnet.client import Client
 from node.errors import OperatorError, PerpnodeError
 from node.governance.action import (
     AcknowledgeJump,
-    Action,
     CancelOrders,
     Halt,
     Resume,
     SetMode,
-    compute_digest,
 )
-from node.governance.typed_data import parse_message, render_message, render_typed_data
+from node.governance.typed_data import render_message, render_typed_data
 from node.perp.order import CancelFilter
 from node.perp.status import Mode
 
 if __name__ == "__main__":  # run as a file: its siblings are found from the root
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tools.action_draft import EXPIRES_IN_S, Expiry, NewFile, write_action
 from tools.action_file import (
     ActionFile,
     load_action,
@@ -73,16 +72,14 @@ from tools.plan_commands import (
     watch_plan_file,
 )
 from tools.plan_file import is_plan, load_plan
+from tools.reform_commands import REFORMS
 from tools.signing import make_member_signature, step_after
 
-EXPIRES_IN_S = 3_600
-EXPIRES_IN_BLOCKS = 36_000
-"""An hour of the fastest blocks."""
 NOBODY = "0x" + "00" * 20
 
 app = typer.Typer(
     name="rollback",
-    help="Govern a chain: halt, cancel, set modes, resume, fork; sign, submit, watch.",
+    help="Govern a chain: halt, cancel, set, change, list, settle, fork; sign, submit, watch.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -90,9 +87,8 @@ app = typer.Typer(
 )
 for command in (snapshots, plan, reopen, verify):
     app.command()(command)
-
-Expiry = Annotated[int, typer.Option("--expires-in", help="Seconds for which the action is good.")]
-NewFile = Annotated[Path, typer.Argument(help="The action's file to write; it must not exist.")]
+for name, command in REFORMS.items():
+    app.command(name)(command)
 
 
 # --- commands: where the chain is -----------------------------------------------------------------
@@ -165,7 +161,7 @@ def halt(
                 "one or use --now"
             )
 
-    _write_action(rpc, file, Halt, {"height": height}, reason, expires_in, check)
+    write_action(rpc, file, Halt, {"height": height}, reason, expires_in, check)
 
 
 @app.command("cancel-orders")
@@ -189,7 +185,7 @@ def cancel_orders(
         "market": market,
         "account": account or NOBODY,
     }
-    _write_action(rpc, file, CancelOrders, fields, reason, expires_in)
+    write_action(rpc, file, CancelOrders, fields, reason, expires_in)
 
 
 @app.command("set-mode")
@@ -211,7 +207,7 @@ def set_mode(
     if is_chain and Mode[name] == Mode.HALTED:
         raise OperatorError("the whole chain is halted by: rollback halt")
     fields = {"market": 0 if is_chain else int(market), "mode": int(Mode[name])}
-    _write_action(rpc, file, SetMode, fields, reason, expires_in)
+    write_action(rpc, file, SetMode, fields, reason, expires_in)
 
 
 @app.command("acknowledge-jump")
@@ -224,9 +220,7 @@ def acknowledge_jump(
     rpc: Rpc = DEFAULT_RPC,
 ) -> None:
     """Write the action that accepts a price which waits for its confirmation."""
-    _write_action(
-        rpc, file, AcknowledgeJump, {"market": market, "price": price}, reason, expires_in
-    )
+    write_action(rpc, file, AcknowledgeJump, {"market": market, "price": price}, reason, expires_in)
 
 
 @app.command()
@@ -241,42 +235,7 @@ def resume(
                 f"the chain is {council.mode} and no halt is due: there is nothing to resume"
             )
 
-    _write_action(rpc, file, Resume, {}, reason, expires_in, check)
-
-
-def _write_action(
-    rpc: str,
-    file: Path,
-    action_class: type[Action],
-    fields: dict[str, Any],
-    reason: str,
-    expires_in: int,
-    check: Callable[[Council], None] | None = None,
-) -> None:
-    if file.exists():
-        raise OperatorError(f"{file} exists already: an action is never overwritten, name another")
-    if not reason.strip():
-        raise OperatorError("--reason is empty: say why, every signer reads it")
-    if expires_in <= 0:
-        raise OperatorError(f"--expires-in {expires_in}: must be more than 0 seconds")
-    council = run_with(rpc, get_council)
-    if check is not None:
-        check(council)
-    message = {
-        **fields,
-        "nonce": "0x" + secrets.token_hex(32),
-        "forkId": council.fork_id,
-        "expiresAt": max(wall_time_ms(), council.time_ms) // 1_000 + expires_in,
-        "reason": reason,
-    }
-    if action_class is not Resume:
-        latest = max(council.height, int(fields.get("height", 0)))
-        message["expiresAtHeight"] = latest + EXPIRES_IN_BLOCKS
-    action = parse_message(action_class, message)
-    made = ActionFile(file, action, compute_digest(action, council.domain), {})
-    save_action(made, council)
-    show_action(made, council)
-    print_next(f"each of {council.threshold} members: sign {file} --key KEYFILE")
+    write_action(rpc, file, Resume, {}, reason, expires_in, check)
 
 
 # --- commands: signing and submitting -------------------------------------------------------------

@@ -34,7 +34,15 @@ interface IGovernance is ISystem {
         CANCEL_ORDERS,
         ACKNOWLEDGE_JUMP,
         RESUME,
-        FORK // signed for a fork plan; carried out by the nodes, not by a call
+        FORK, // signed for a fork plan; carried out by the nodes, not by a call
+        SCHEDULE_MAINTENANCE,
+        SETTLE_MARKET,
+        CHANGE_COUNCIL,
+        CHANGE_VALIDATORS,
+        SET_PARAMETER,
+        SET_REPORTERS,
+        SET_BRACKETS,
+        LIST_MARKET
     }
 
     /// @notice What `cancelOrders` cancels.
@@ -101,6 +109,140 @@ interface IGovernance is ISystem {
         string reason;
     }
 
+    /// @dev `startHeight`: from its end on CANCEL_ONLY; `haltHeight`: from its end on HALTED; the
+    /// first block from `endMs` on, in milliseconds since 1970, ends the halt. All zeros call off a
+    /// window that has not begun.
+    struct ScheduleMaintenance {
+        uint64 startHeight;
+        uint64 haltHeight;
+        uint64 endMs;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev `price`: ticks; farther from the last accepted price than a price may move only if
+    /// `beyondMaxMove` says so.
+    struct SettleMarket {
+        uint32 market;
+        int64 price;
+        bool beyondMaxMove;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev `members`: ascending, different; `threshold`: more than half of them.
+    struct ChangeCouncil {
+        address[] members;
+        uint32 threshold;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev An Ed25519 key and what its signature weighs, at least 1.
+    struct Validator {
+        bytes32 publicKey;
+        int64 power;
+    }
+
+    /// @dev `validators`: in the order that certificates name them by; the sequencer stays.
+    struct ChangeValidators {
+        Validator[] validators;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev `market`: 0 is the chain. `name`: as the genesis document has it; `value`: 0 or 1 where
+    /// it has false or true.
+    struct SetParameter {
+        uint32 market;
+        string name;
+        int64 value;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev `reporters`: ascending, different; `quorum`: how many must agree.
+    struct SetReporters {
+        address[] reporters;
+        uint32 quorum;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev From this notional on, in atoms, a position needs this initial margin.
+    struct MarginBracket {
+        int64 notionalFrom;
+        int64 initialMarginPpm;
+    }
+
+    /// @dev `brackets`: ascending, the first from 0.
+    struct SetBrackets {
+        uint32 market;
+        MarginBracket[] brackets;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
+    /// @dev A market's parameters; the genesis README says a line on each.
+    struct MarketParams {
+        string symbol;
+        int64 lotDecimals;
+        int64 tickDecimals;
+        int64 k;
+        MarginBracket[] brackets;
+        int64 maintenancePpm;
+        int64 oiLowerCap;
+        int64 oiUpperCap;
+        int64 takerFeePpm;
+        int64 makerFeePpm;
+        int64 priceBandPpm;
+        int64 orderValueMin;
+        int64 impactNotional;
+        int64 fundingIntervalMs;
+        int64 fundingInterestPpb;
+        int64 fundingClampFactorPpm;
+        int64 priceAgeMsMax;
+        int64 priceMovePpmMax;
+        int64 priceConfirmMs;
+        int64 liquidationFeePpm;
+        int64 markBandPpm;
+        int64 vaultSizeMax;
+        int64 positionMax;
+        int64 openInterestMax;
+    }
+
+    /// @dev `market`: an id that no market has or had.
+    struct ListMarket {
+        uint32 market;
+        MarketParams params;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
     /// @notice The mode of a market or of the chain changed.
     /// @param market The market; 0 is the whole chain.
     /// @param modeBefore The mode.
@@ -149,7 +291,9 @@ interface IGovernance is ISystem {
     /// @param digest What was signed.
     /// @param signers Who signed; ascending.
     /// @param result Halt: the last ordinary block. SetMode, Resume: the mode before. CancelOrders:
-    /// how many. AcknowledgeJump: the price accepted.
+    /// how many. AcknowledgeJump: the price accepted. ScheduleMaintenance: the last block before it
+    /// halts. SettleMarket: how many positions. ChangeCouncil, ChangeValidators, SetReporters,
+    /// SetBrackets: how many there are now. SetParameter: the value before. ListMarket: the market.
     /// @param entryHash The entry's hash, which the next entry holds.
     event ActionExecuted(
         uint64 number,
@@ -175,6 +319,44 @@ interface IGovernance is ISystem {
     /// @param market The market.
     /// @param price Ticks.
     event JumpAcknowledged(uint32 indexed market, int64 price);
+
+    /// @notice The council announces a maintenance window; zeros: it calls one off.
+    /// @param startHeight From the end of this block on the chain is CANCEL_ONLY.
+    /// @param haltHeight From the end of this block on it is HALTED.
+    /// @param endMs The first block from this time on ends the halt, in milliseconds since 1970.
+    event MaintenanceScheduled(uint64 startHeight, uint64 haltHeight, uint64 endMs);
+
+    /// @notice The council set a parameter, in force from the next block on.
+    /// @param market The market; 0 is the whole chain.
+    /// @param name The parameter, as the genesis document names it.
+    /// @param valueBefore What it was; 0 and 1 stand for false and true.
+    /// @param value What it is.
+    event ParameterSet(uint32 indexed market, string name, int64 valueBefore, int64 value);
+
+    /// @notice The council set who reports prices, in force from the next block on.
+    /// @param reporters Who; ascending.
+    /// @param quorum How many must agree.
+    event ReportersSet(address[] reporters, uint32 quorum);
+
+    /// @notice The council set a market's initial margin, in force from the next block on.
+    /// @param market The market.
+    /// @param brackets From which notional on which fraction is needed.
+    event BracketsSet(uint32 indexed market, MarginBracket[] brackets);
+
+    /// @notice The council listed a market; it exists from the next block on, in CANCEL_ONLY until
+    /// its price is reported.
+    /// @param market The market.
+    /// @param symbol Its name.
+    event MarketListed(uint32 indexed market, string symbol);
+
+    /// @notice Others govern, from the next block on.
+    /// @param members Who; ascending.
+    /// @param threshold How many must sign.
+    event CouncilChanged(address[] members, uint32 threshold);
+
+    /// @notice Others attest, from the next block on.
+    /// @param validators Who, with which power, in the order that certificates name them by.
+    event ValidatorsChanged(Validator[] validators);
 
     /// @notice No market has this id.
     /// @param market The id.
@@ -247,11 +429,38 @@ interface IGovernance is ISystem {
     error SettlementPriceTooFar(uint32 market, int64 price, int64 last);
 
     /// @notice A maintenance window must start before it halts and end later than now, and none
-    /// may be on.
+    /// may be on, unless only its end moves.
     /// @param startHeight From the end of this block on the chain would be CANCEL_ONLY.
     /// @param haltHeight From the end of this block on it would be HALTED.
     /// @param endMs When it would end, in milliseconds since 1970.
     error InvalidMaintenance(uint64 startHeight, uint64 haltHeight, uint64 endMs);
+
+    /// @notice No number has this name that may be set: lists have actions of their own, and a
+    /// market's units never change.
+    /// @param market The market; 0 is the whole chain.
+    /// @param name The name.
+    error NoSuchParameter(uint32 market, string name);
+
+    /// @notice With these parameters no genesis document would be taken.
+    /// @param market The market; 0 is the whole chain.
+    /// @param reason Which field is wrong, and what it must be.
+    error InvalidParameters(uint32 market, string reason);
+
+    /// @notice The id is, or was, a market's.
+    /// @param market The id.
+    error MarketExists(uint32 market);
+
+    /// @notice Such a council could not decide.
+    /// @param reason Which field is wrong, and what it must be.
+    error InvalidCouncil(string reason);
+
+    /// @notice Such a set of validators could not work.
+    /// @param reason Which field is wrong, and what it must be.
+    error InvalidValidators(string reason);
+
+    /// @notice The address belongs to the system: nobody's key leads to it, or everybody's.
+    /// @param account The address.
+    error SystemAddress(address account);
 
     /// @notice No price of the market waits for a confirmation, or too few reports are fresh.
     /// @param market The market.
@@ -331,6 +540,52 @@ interface IGovernance is ISystem {
         Resume calldata action,
         bytes[] calldata resumeSignatures
     ) external;
+
+    /// @notice Announces a maintenance window: CANCEL_ONLY, HALTED, and back.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function scheduleMaintenance(
+        ScheduleMaintenance calldata action,
+        bytes[] calldata signatures
+    ) external;
+
+    /// @notice Closes a market for ever: orders cancelled, positions closed at one price.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function settleMarket(SettleMarket calldata action, bytes[] calldata signatures) external;
+
+    /// @notice Lets others govern, from the next block on.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function changeCouncil(ChangeCouncil calldata action, bytes[] calldata signatures) external;
+
+    /// @notice Lets others attest, from the next block on.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function changeValidators(
+        ChangeValidators calldata action,
+        bytes[] calldata signatures
+    ) external;
+
+    /// @notice Sets a number of a market or of the chain, from the next block on.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function setParameter(SetParameter calldata action, bytes[] calldata signatures) external;
+
+    /// @notice Lets others report prices, from the next block on.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function setReporters(SetReporters calldata action, bytes[] calldata signatures) external;
+
+    /// @notice Sets a market's initial margin, from the next block on.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function setBrackets(SetBrackets calldata action, bytes[] calldata signatures) external;
+
+    /// @notice Begins a new market, from the next block on.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function listMarket(ListMarket calldata action, bytes[] calldata signatures) external;
 
     /// @notice The last ordinary block before a halt that is due.
     /// @return 0 if none is.

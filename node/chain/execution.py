@@ -33,10 +33,12 @@ from node.perp import (
     funding,
     invariants,
     liquidation,
+    listing,
     maintenance,
     mark,
     modes,
     oracle,
+    setting,
     trigger,
     vault,
 )
@@ -109,6 +111,8 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     funding.process_premium_sample(ledger)
     modes.process_reopening(ledger)
     decrees.process_decrees(ledger)
+    setting.process_settings(ledger)
+    listing.process_listings(ledger)
     run.apply_system_transaction()
 
     run.collect_fees()
@@ -152,12 +156,16 @@ def split_by_class(
 def require_halt_obeyed(
     ledger: StateLedger, block: BlockInput, bodies: Sequence[Sequence[Transaction]]
 ) -> None:
-    """Refuse a block that a HALTED chain may not have: any but one for governance (X1)."""
+    """Refuse a block that a HALTED chain may not have (X1).
+
+    It may have one for governance, and the one that ends a maintenance window (X3).
+    """
     if ledger.status.mode != Mode.HALTED:
         return
+    is_due = maintenance.ends_halt(ledger)
     actions = len(block.governance_inputs) + len(bodies[ActionClass.GOVERNANCE])
     others = len(block.transactions) - len(bodies[ActionClass.GOVERNANCE])
-    if others or not actions:
+    if others or not (actions or is_due):
         was = f"{actions} council actions, {others} others"
         expected = "council actions alone: the chain is HALTED"
         raise BodyMismatch(ledger.height, "transactions", was, expected)

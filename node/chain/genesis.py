@@ -33,6 +33,7 @@ from node.crypto import checksum_address, keccak256
 from node.errors import GenesisError
 from node.governance.council import Council, validate_council
 from node.governance.validators import Validator, ValidatorSet, validate_validators
+from node.perp.market import MARKET_ID_MAX
 from node.perp.parameters import (
     MAGNITUDE_MAX,
     ChainParams,
@@ -49,7 +50,6 @@ BASE_FEE_MAX = Wei(10**9)
 GAS_LIMIT_MIN = 10_000_000
 RESERVED_MAX = 0xFFFF
 """Addresses up to this number belong to system contracts and markets."""
-MARKET_ID_MAX = RESERVED_MAX - 0x2000
 FUNDING_INDEX = "funding_index"
 """The one field of a market that may be left out."""
 FUNDING_INDEX_MAX = 2**100

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from node.chain import keys
 from node.chain.deadlines import DeadlineTable, Queue, load_queue
 from node.chain.keys import MarketIds, Place
-from node.governance.audit import ActionExecuted, AuditLog
+from node.governance.audit import AuditLog
 from node.governance.council import Council
 from node.governance.validators import ValidatorSet
 from node.perp.account import EXCHANGE, SYSTEM_ADDRESS_MAX, Account, Position, market_address
@@ -25,7 +25,7 @@ from node.perp.modes import ChainStatus
 from node.perp.parameters import ChainParams, MarketParams
 from node.perp.watch import Watch
 from node.state.store import EMPTY_CODE_HASH, AccountChange, Changes, StateReader
-from node.system.ledger import SystemEvent, TokenEvent
+from node.system.ledger import CouncilEvent, SystemEvent, TokenEvent
 from node.system.token import TokenSupply
 from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
 
@@ -101,6 +101,10 @@ class OverlayTable(Generic[K, R]):
         """Remove the record; no-op if absent."""
         if self._rows[key] is not None:
             self.set(key, None)
+
+    def before(self, key: K, /) -> R | None:
+        """Return the record as the parent's state has it, whatever this block wrote."""
+        return self.base[key] if key in self.base else self._rows[key]
 
     def seed(self, other: OverlayTable[K, R]) -> None:
         """Take over what another ledger of the same state has decoded."""
@@ -437,20 +441,50 @@ class StateLedger:
 
     @property
     def params(self) -> ChainParams:
-        """The chain's parameters."""
+        """The chain's parameters, as the block began."""
+        return _present(self._chain_params.before(None))
+
+    @property
+    def next_params(self) -> ChainParams:
+        """The chain's parameters from the next block on."""
         return _present(self._chain_params.get(None))
+
+    def set_params(self, params: ChainParams, /) -> None:
+        """Write the chain's parameters from the next block on."""
+        self._chain_params.set(None, params)
 
     @property
     def market_ids(self) -> Sequence[MarketId]:
-        """All markets, ascending."""
-        return _present(self._market_ids.get(None)).ids
+        """All markets, ascending, as the block began; none before genesis."""
+        known = self._market_ids.before(None)
+        return () if known is None else known.ids
+
+    @property
+    def next_market_ids(self) -> Sequence[MarketId]:
+        """All markets from the next block on."""
+        known = self._market_ids.get(None)
+        return () if known is None else known.ids
 
     def market_params(self, market: MarketId) -> MarketParams:
-        """Return the market's parameters; KeyError if there is no such market."""
+        """Return the market's parameters, as the block began; KeyError if there was none."""
+        params = self._market_params.before(market)
+        if params is None:
+            raise KeyError(market)
+        return params
+
+    def next_market_params(self, market: MarketId) -> MarketParams:
+        """Return the market's parameters from the next block on; KeyError if there is none."""
         params = self._market_params.get(market)
         if params is None:
             raise KeyError(market)
         return params
+
+    def set_market_params(self, market: MarketId, params: MarketParams, /) -> None:
+        """Write a market's parameters from the next block on; a new market begins with them."""
+        self._market_params.set(market, params)
+        ids = self.next_market_ids
+        if market not in ids:
+            self._market_ids.set(None, MarketIds(tuple(sorted((*ids, market)))))
 
     @property
     def status(self) -> ChainStatus:
@@ -530,11 +564,20 @@ class StateLedger:
 
     @property
     def council(self) -> Council:
-        """Who governs."""
-        return _present(self._council.get(None))
+        """Who governs, as the block began."""
+        return _present(self._council.before(None))
+
+    def set_council(self, council: Council, /) -> None:
+        """Write who governs from the next block on."""
+        self._council.set(None, council)
 
     @property
     def validators(self) -> ValidatorSet:
+        """Who attests this block, and signs it."""
+        return _present(self._validators.before(None))
+
+    @property
+    def next_validators(self) -> ValidatorSet:
         """Who attests the next block."""
         return _present(self._validators.get(None))
 
@@ -572,20 +615,6 @@ class StateLedger:
     def get_nonce(self, address: Address) -> int:
         """Return the next nonce: the account's own, but not below the fork's floor."""
         return max(self.get_native(address).nonce, self.status.fork_id << 32)
-
-    # --- genesis ---------------------------------------------------------------------------------
-
-    def write_genesis(
-        self, *, params: ChainParams, market_ids: MarketIds, council: Council
-    ) -> None:
-        """Write the records that only genesis writes."""
-        self._chain_params.set(None, params)
-        self._market_ids.set(None, market_ids)
-        self._council.set(None, council)
-
-    def set_market_params(self, market: MarketId, params: MarketParams) -> None:
-        """Write a market's parameters."""
-        self._market_params.set(market, params)
 
     # --- the block's end -------------------------------------------------------------------------
 
@@ -631,7 +660,8 @@ class StateLedger:
         self.watch.pending.update(
             owner for owner in self.changed_owners() if owner > SYSTEM_ADDRESS_MAX
         )
-        books = {**self.derived.books, **self._books}
+        new = {market: Book([]) for market in self.next_market_ids if market not in self.market_ids}
+        books = {**self.derived.books, **self._books, **new}
         recent = self._compute_recent()
         return Derived(reader, books, self.standing, self.deadlines.queue, recent)
 
@@ -652,7 +682,7 @@ class StateLedger:
             positions=sorted(self.positions.table.changed()),
             markets=sorted(self._books),
             events=[
-                event for event in self.taken if not isinstance(event, TokenEvent | ActionExecuted)
+                event for event in self.taken if not isinstance(event, TokenEvent | CouncilEvent)
             ],
         )
 

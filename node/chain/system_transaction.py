@@ -7,15 +7,10 @@ would build itself, which it can, because signing is deterministic (RFC 6979).
 """
 
 from node.chain.transaction import LEGACY, Transaction, UnsignedTransaction, sign_transaction
-from node.crypto import address_of, keccak256
-from node.system.contracts import GOVERNANCE
+from node.system.contracts import GOVERNANCE, SYSTEM_ACCOUNT, SYSTEM_KEY
 from node.units import Wei
 
-SYSTEM_KEY = keccak256(b"perpnode system account")
-"""Published on purpose."""
-
-SYSTEM_ACCOUNT = address_of(SYSTEM_KEY)
-"""The sender of all system transactions; stands in genesis."""
+__all__ = ["SYSTEM_ACCOUNT", "SYSTEM_KEY", "build_system_transaction"]
 
 
 def build_system_transaction(chain_id: int, nonce: int, data: bytes) -> Transaction:

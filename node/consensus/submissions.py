@@ -8,7 +8,7 @@ ended waits on disk to be recorded by that block: every action ends in the audit
 
 A block that passes over an action that waits and is good ignores it; validators count (RECOVERY,
 Governance). While the chain is HALTED (RULES X1) blocks are made for nothing else, so that nothing
-is sealed unless an action waits, here or as a transaction.
+is sealed unless an action waits, here or as a transaction, or a maintenance window is over (X3).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from node.errors import (
 from node.governance.action import Halt, Resume, compute_digest, decode_action, recover_signer
 from node.governance.audit import AuditEntry, append_entry, make_entry
 from node.perp import modes
+from node.perp.maintenance import ends_halt
 from node.perp.status import Mode
 from node.system.classes import ActionClass
 from node.system.contracts import GOVERNANCE
@@ -227,6 +228,8 @@ class Submissions:
             inputs = self._choose_inputs(ledger)
         if not is_halted:
             return Body(mempool.choose(), inputs)
+        if ends_halt(ledger):
+            return Body([], inputs)
         offered = mempool.choose(latest=ActionClass.GOVERNANCE)
         transactions = _keep_successful(ledger, offered, self._blockchain.genesis.base_fee_wei)
         return Body(transactions, inputs) if transactions or inputs else None

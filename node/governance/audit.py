@@ -47,7 +47,10 @@ class AuditEntry(NamedTuple):
     """Its branch."""
     result: Annotated[int, BIG]
     """Halt: the last ordinary block. SetMode: the mode before. CancelOrders: how many.
-    AcknowledgeJump: the price accepted. Resume: the mode before. Fork: the new fork id."""
+    AcknowledgeJump: the price accepted. Resume: the mode before. Fork: the new fork id.
+    ScheduleMaintenance: the last block before it halts. SettleMarket: how many positions.
+    ChangeCouncil, ChangeValidators, SetReporters, SetBrackets: how many there are now.
+    SetParameter: the value before. ListMarket: the market."""
     previous: Hash32
     """The hash of the entry before; zeros for the first."""
 

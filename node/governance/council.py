@@ -18,6 +18,13 @@ class Council(NamedTuple):
     """How many members must agree: more than half, at most all."""
 
 
+class CouncilChanged(NamedTuple):
+    """Others govern, from the next block on."""
+
+    members: tuple[Address, ...]
+    threshold: int
+
+
 def validate_council(council: Council) -> None:
     """Raise GenesisError naming the field and its value unless the council can decide.
 

@@ -5,7 +5,7 @@ for this chain, and nothing else: another domain, a type too many or a number ou
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.crypto import checksum_address
@@ -15,17 +15,22 @@ from node.governance.action import (
     DOMAIN_FIELDS,
     FIELDS,
     NAME,
+    STRUCT_FIELDS,
+    STRUCTS,
     VERIFYING_CONTRACT,
     VERSION,
     Action,
     Domain,
     Field,
     Kind,
+    find_structs,
 )
 
 SAFE_INTEGER_MAX = 2**53 - 1
 """JavaScript rounds beyond: such a number is written as a decimal string."""
 REASON_BYTES_MAX = 1_000
+ITEMS_MAX = 100
+"""Of a list: no council and no set of validators has more."""
 
 NAMES: dict[str, type[Action]] = {made.__name__: made for made in CLASSES.values()}
 """By the struct's name, "Halt" for one."""
@@ -48,19 +53,19 @@ def render_domain(domain: Domain) -> dict[str, Any]:
 
 
 def render_types(action_class: type[Action]) -> dict[str, Any]:
-    """Return the types of domain and struct as wallets take them."""
+    """Return the types of domain, struct and its parts as wallets take them."""
+    fields = FIELDS[action_class]
+    structs = {"EIP712Domain": DOMAIN_FIELDS, action_class.__name__: fields}
+    structs |= {name: STRUCT_FIELDS[name] for name in find_structs(fields)}
     return {
-        "EIP712Domain": [{"name": field.name, "type": field.type} for field in DOMAIN_FIELDS],
-        action_class.__name__: [
-            {"name": field.name, "type": field.type} for field in FIELDS[action_class]
-        ],
+        name: [{"name": field.name, "type": field.type} for field in each]
+        for name, each in structs.items()
     }
 
 
 def render_message(action: Action) -> dict[str, Any]:
     """Return an action's fields by their names, each in its JSON form."""
-    fields = FIELDS[type(action)]
-    return {field.name: _render(value) for field, value in zip(fields, action, strict=True)}
+    return _render_struct(FIELDS[type(action)], action)
 
 
 def render_typed_data(action: Action, domain: Domain) -> dict[str, Any]:
@@ -75,13 +80,7 @@ def render_typed_data(action: Action, domain: Domain) -> dict[str, Any]:
 
 def parse_message(action_class: type[Action], message: object) -> Action:
     """Return the action of fields by name, all of them and no other; raise MalformedAction."""
-    fields = FIELDS[action_class]
-    names = [field.name for field in fields]
-    if not isinstance(message, Mapping) or sorted(message) != sorted(names):
-        shown = sorted(message) if isinstance(message, Mapping) else message
-        raise MalformedAction("message", shown, sorted(names))
-    values = [_parse(field, message[field.name]) for field in fields]
-    return action_class(*values)
+    return action_class(*_parse_struct(FIELDS[action_class], message, ""))
 
 
 def parse_typed_data(document: object, domain: Domain) -> Action:
@@ -97,7 +96,8 @@ def parse_typed_data(document: object, domain: Domain) -> Action:
         raise MalformedAction("primaryType", name, sorted(NAMES))
     _require_domain(document["domain"], render_domain(domain))
     types, expected = document["types"], render_types(action_class)
-    if types not in (expected, {name: expected[name]}):  # ethers leaves the domain's out
+    without_domain = {name: each for name, each in expected.items() if name != "EIP712Domain"}
+    if types not in (expected, without_domain):  # ethers leaves the domain's out
         raise MalformedAction("types", types, expected)
     return parse_message(action_class, document["message"])
 
@@ -115,19 +115,49 @@ def _require_domain(value: object, expected: dict[str, Any]) -> None:
             raise MalformedAction(f"domain.{name}", value[name], expected[name])
 
 
-def _render(value: object) -> Any:
+def _render_struct(fields: Sequence[Field], values: Sequence[Any]) -> dict[str, Any]:
+    pairs = zip(fields, values, strict=True)
+    return {field.name: _render(field.type, value) for field, value in pairs}
+
+
+def _render(type_name: str, value: Any) -> Any:
+    if type_name.endswith("[]"):
+        return [_render(type_name[:-2], each) for each in value]
+    if type_name in STRUCTS:
+        return _render_struct(STRUCT_FIELDS[type_name], value)
     if isinstance(value, bytes):
         return _render_bytes(value)
     if isinstance(value, int) and not -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX:
         return str(value)
-    return int(value) if isinstance(value, int) else value
+    return int(value) if type(value) is not bool and isinstance(value, int) else value
 
 
 def _render_bytes(value: bytes) -> str:
     return checksum_address(value) if len(value) == 20 else "0x" + value.hex()  # type: ignore[arg-type]
 
 
+def _parse_struct(fields: Sequence[Field], value: object, where: str) -> list[Any]:
+    names = [field.name for field in fields]
+    if not isinstance(value, Mapping) or sorted(value) != sorted(names):
+        shown = sorted(value) if isinstance(value, Mapping) else value
+        raise MalformedAction(where or "message", shown, sorted(names))
+    inside = f"{where}." if where else ""
+    return [_parse(Field(each.type, inside + each.name), value[each.name]) for each in fields]
+
+
 def _parse(field: Field, value: object) -> Any:
+    if field.type.endswith("[]"):
+        if not isinstance(value, list) or len(value) > ITEMS_MAX:
+            raise MalformedAction(field.name, value, f"a list of at most {ITEMS_MAX}")
+        inner = field.type[:-2]
+        return tuple(_parse(Field(inner, f"{field.name}[{i}]"), v) for i, v in enumerate(value))
+    if field.type in STRUCTS:
+        made, fields = STRUCTS[field.type].made, STRUCT_FIELDS[field.type]
+        return made(*_parse_struct(fields, value, field.name))
+    if field.type == "bool":
+        if not isinstance(value, bool):
+            raise MalformedAction(field.name, value, "true or false")
+        return value
     if field.type == "string":
         encoded = value.encode(errors="ignore") if isinstance(value, str) else b""
         if encoded.decode() != value or len(encoded) > REASON_BYTES_MAX:

@@ -36,6 +36,12 @@ class ValidatorSet(NamedTuple):
     """Different; a certificate names them by their index here."""
 
 
+class ValidatorsChanged(NamedTuple):
+    """Others attest, from the next block on."""
+
+    validators: tuple[Validator, ...]
+
+
 NO_VALIDATORS = ValidatorSet(b"", ())
 
 

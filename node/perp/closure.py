@@ -26,18 +26,21 @@ from node.units import Address, Lots, MarketId, Ticks, notional
 def require_settlement_price(ledger: Ledger, market: MarketId, price: Ticks) -> None:
     """Raise SettlementPriceTooFar unless within max_move of the last accepted price (X5).
 
-    An action that names a price beyond it on purpose does not ask.
+    An action that names a price beyond it on purpose does not ask. Raise MarketNotFound or
+    MarketClosed.
     """
+    require_living(ledger, market)
     last = get_oracle(ledger, market).price
     if not is_within(price, last, ledger.market_params(market).price_move_ppm_max):
         raise SettlementPriceTooFar(market, price, last)
 
 
-def process_settlement(ledger: Ledger, market: MarketId, price: Ticks) -> None:
+def process_settlement(ledger: Ledger, market: MarketId, price: Ticks) -> int:
     """Close a market for ever: orders cancelled, funding settled, positions closed at `price` (X5).
 
     In any mode. By order id and by account. The funding pool keeps the named dust (F4). The market
-    is HALTED from now on. Raise MarketNotFound, MarketClosed or InvalidPrice.
+    is HALTED from now on. Return how many positions there were. Raise MarketNotFound, MarketClosed
+    or InvalidPrice.
     """
     require_living(ledger, market)
     if not 0 < price <= MAGNITUDE_MAX:
@@ -56,6 +59,7 @@ def process_settlement(ledger: Ledger, market: MarketId, price: Ticks) -> None:
     process_decree(ledger, Decree(market, Mode.HALTED, held=Mode.HALTED))
     if get_status(ledger, market).mode != Mode.HALTED:
         set_market_mode(ledger, market, Mode.HALTED, ModeReason.GOVERNANCE)
+    return len(owners)
 
 
 def _process_cancels(ledger: Ledger, market: MarketId) -> None:

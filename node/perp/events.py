@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 from node.encoding import BIG
 from node.perp.order import NEVER, NO_CLIENT_ID, CancelReason, TimeInForce, TriggerKind
+from node.perp.parameters import MarginBracket
 from node.perp.status import Mode, ModeReason
 from node.units import (
     Address,
@@ -379,6 +380,44 @@ class JumpAcknowledged(NamedTuple):
     price: Ticks
 
 
+class MaintenanceScheduled(NamedTuple):
+    """The council announces a maintenance window (X3)."""
+
+    start_height: Height
+    halt_height: Height
+    end_ms: TimeMs
+
+
+class ParameterSet(NamedTuple):
+    """The council set a number, in force from the next block on; market 0 is the chain."""
+
+    market: MarketId
+    name: str
+    value_before: int
+    value: int
+
+
+class ReportersSet(NamedTuple):
+    """The council set who reports prices, from the next block on (P1)."""
+
+    reporters: tuple[Address, ...]
+    quorum: int
+
+
+class BracketsSet(NamedTuple):
+    """The council set a market's initial margin, from the next block on (G1)."""
+
+    market: MarketId
+    brackets: tuple[MarginBracket, ...]
+
+
+class MarketListed(NamedTuple):
+    """The council listed a market; it exists from the next block on (X5)."""
+
+    market: MarketId
+    symbol: str
+
+
 TRANSITION_KINDS: dict[type, int] = {
     PriceAccepted: 1,
     ModeChanged: 2,
@@ -442,4 +481,9 @@ Event = (
     | HaltScheduled
     | ModeDecreed
     | JumpAcknowledged
+    | MaintenanceScheduled
+    | ParameterSet
+    | ReportersSet
+    | BracketsSet
+    | MarketListed
 )

@@ -249,15 +249,14 @@ def compute_decrees(before: Ledger, events: Sequence[Event]) -> Decreed:
 
 def _check_price(before: Ledger, after: Ledger, market: MarketId, *, is_acknowledged: bool) -> None:
     """I7: the oracle is what P1 and P2 make of its parent, the reports and the council's word."""
-    oracle = expected = get_oracle(before, market)
+    expected, params = get_oracle(before, market), after.market_params(market)
+    if is_acknowledged:
+        fresh_from = TimeMs(after.time_ms - params.price_age_ms_max)
+        waiting = [each.price for each in get_fresh_reports(before, market, fresh_from)]
+        expected = compute_acknowledged(expected, compute_lower_median(waiting), after.time_ms)
     if get_mode(before, market) != Mode.HALTED and after.closures.get(market) is None:
-        params = after.market_params(market)
-        if is_acknowledged:
-            fresh_from = TimeMs(after.time_ms - params.price_age_ms_max)
-            waiting = [each.price for each in get_fresh_reports(before, market, fresh_from)]
-            oracle = compute_acknowledged(oracle, compute_lower_median(waiting), after.time_ms)
         expected = compute_oracle(
-            oracle,
+            expected,
             get_usable_reports(after, market),
             quorum=after.params.reporter_quorum,
             time_ms=after.time_ms,

@@ -61,14 +61,31 @@ class Ledger(Protocol):
 
     @property
     def params(self) -> ChainParams:
-        """The chain's parameters."""
+        """The chain's parameters, as the block began: what is set counts from the next one."""
+
+    @property
+    def next_params(self) -> ChainParams:
+        """The chain's parameters from the next block on."""
+
+    def set_params(self, params: ChainParams, /) -> None:
+        """Write the chain's parameters from the next block on."""
 
     @property
     def market_ids(self) -> Sequence[MarketId]:
-        """All markets, ascending."""
+        """All markets, ascending, as the block began."""
+
+    @property
+    def next_market_ids(self) -> Sequence[MarketId]:
+        """All markets from the next block on."""
 
     def market_params(self, market: MarketId) -> MarketParams:
-        """Return the market's parameters; KeyError if there is no such market."""
+        """Return the market's parameters, as the block began; KeyError if there was none."""
+
+    def next_market_params(self, market: MarketId) -> MarketParams:
+        """Return the market's parameters from the next block on; KeyError if there is none."""
+
+    def set_market_params(self, market: MarketId, params: MarketParams, /) -> None:
+        """Write a market's parameters from the next block on; a new market begins with them."""
 
     @property
     def status(self) -> ChainStatus:

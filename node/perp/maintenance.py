@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from node.errors import HaltHeightPassed, InvalidMaintenance
 from node.perp.decrees import process_decree, process_halt, process_resume
+from node.perp.events import MaintenanceScheduled
 from node.perp.ledger import Ledger
+from node.perp.parameters import MAGNITUDE_MAX
 from node.perp.status import CHAIN, Decree, Mode
 from node.units import Height, TimeMs
 
@@ -26,19 +28,34 @@ class Maintenance(NamedTuple):
     """The first block from this time on ends the halt."""
 
 
-def process_schedule(ledger: Ledger, window: Maintenance) -> None:
-    """Schedule a window, in place of one that has not begun (X3).
+NO_WINDOW = Maintenance(Height(0), Height(0), TimeMs(0))
 
-    Raise HaltHeightPassed for a start that is not ahead, InvalidMaintenance unless
-    start < halt and the end is ahead, or while a window has begun.
+
+def process_schedule(ledger: Ledger, window: Maintenance) -> None:
+    """Schedule a window, in place of one that has not begun; only the end of one may move (X3).
+
+    All zeros call off one that has not begun. Raise HaltHeightPassed for a start that is not ahead,
+    InvalidMaintenance unless start < halt and the end is ahead, while another window is on, or if
+    there is none to be called off.
     """
-    if window.start_height <= ledger.height:
-        raise HaltHeightPassed(window.start_height, ledger.height)
     current = ledger.maintenance
     has_begun = current is not None and ledger.height >= current.start_height
-    if has_begun or window.halt_height <= window.start_height or window.end_ms <= ledger.time_ms:
+    if window == NO_WINDOW and current is not None and not has_begun:
+        ledger.set_maintenance(None)
+        ledger.emit(MaintenanceScheduled(*window))
+        return
+    is_moved = has_begun and current is not None and window[:2] == current[:2]
+    if not is_moved and 0 < window.start_height <= ledger.height:
+        raise HaltHeightPassed(window.start_height, ledger.height)
+    if (
+        has_begun != is_moved
+        or window.halt_height <= window.start_height
+        or not ledger.time_ms < window.end_ms <= MAGNITUDE_MAX
+        or window.halt_height > MAGNITUDE_MAX
+    ):
         raise InvalidMaintenance(window.start_height, window.halt_height, window.end_ms)
     ledger.set_maintenance(window)
+    ledger.emit(MaintenanceScheduled(*window))
 
 
 def process_maintenance(ledger: Ledger) -> None:
@@ -51,12 +68,12 @@ def process_maintenance(ledger: Ledger) -> None:
     if window is None:
         return
     status = ledger.status
-    if is_over(ledger, window):
+    if ends_halt(ledger):
         ledger.set_maintenance(None)
-        if status.mode == Mode.HALTED:
-            if status.since_height == window.halt_height:
-                process_resume(ledger)
-        else:
+        process_resume(ledger)
+    elif is_over(ledger, window):
+        ledger.set_maintenance(None)
+        if status.mode != Mode.HALTED:
             process_decree(ledger, Decree(CHAIN, status.mode, held=Mode.OPEN))
     elif ledger.height == window.start_height:
         closed = max(status.mode, Mode.CANCEL_ONLY)
@@ -65,6 +82,17 @@ def process_maintenance(ledger: Ledger) -> None:
         process_halt(ledger, window.halt_height)
 
 
+def ends_halt(ledger: Ledger) -> bool:
+    """Tell whether this block's time ends the window's halt: a block may be made for it (X3)."""
+    window, status = ledger.maintenance, ledger.status
+    return (
+        window is not None
+        and status.mode == Mode.HALTED
+        and status.since_height == window.halt_height
+        and is_over(ledger, window)
+    )
+
+
 def is_over(ledger: Ledger, window: Maintenance) -> bool:
-    """Tell whether the window began, and its end has come: a block may be made for it (X3)."""
+    """Tell whether the window began, and its end has come."""
     return ledger.height > window.start_height and ledger.time_ms >= window.end_ms

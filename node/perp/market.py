@@ -9,6 +9,9 @@ from node.units import Height, Lots, MarketId, OrderId, Ticks
 if TYPE_CHECKING:
     from node.perp.ledger import Ledger
 
+MARKET_ID_MAX = MarketId(0xFFFF - 0x2000)
+"""A market's own address is 0x2000 + its id, and those up to 0xFFFF are the system's."""
+
 
 class Market(NamedTuple):
     """What every order of a market may change; key: market."""

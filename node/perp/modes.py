@@ -82,12 +82,12 @@ def initial_chain_status(time_ms: TimeMs) -> ChainStatus:
     )
 
 
-def initial_market_status(time_ms: TimeMs) -> MarketStatus:
-    """Return a market's status at genesis: CANCEL_ONLY, no quorum yet (X2)."""
+def initial_market_status(time_ms: TimeMs, height: Height) -> MarketStatus:
+    """Return a new market's status, at genesis or later: CANCEL_ONLY, no quorum yet (X2)."""
     return MarketStatus(
         mode=Mode.CANCEL_ONLY,
         since_ms=time_ms,
-        since_height=Height(0),
+        since_height=height,
         quorum_ms=DurationMs(0),
         quorum_blocks=0,
     )

@@ -212,14 +212,22 @@ def _process_prices(ledger: StateLedger) -> None:
 def _process_modes(ledger: StateLedger) -> None:
     """7: CANCEL_ONLY for chain and markets, a halt that was due called off; the way back is X2's.
 
-    What the council holds stays held.
+    What the council holds stays held, and a market that was settled stays closed. A maintenance
+    window was announced for the branch that is left: it is called off, and what it held with it.
     """
     chain = ledger.status._replace(halt_height=Height(0))
+    window = ledger.maintenance
+    if window is not None:
+        ledger.set_maintenance(None)
+        if ledger.height > window.start_height:
+            chain = chain._replace(held=Mode.OPEN)
     ledger.set_status(chain)
     if chain.mode != Mode.CANCEL_ONLY:
         set_chain_mode(ledger, Mode.CANCEL_ONLY, ModeReason.FORK)
     for market in ledger.market_ids:
         status = get_status(ledger, market)
+        if ledger.closures.get(market) is not None:
+            continue
         if status.mode != Mode.CANCEL_ONLY:
             set_market_mode(ledger, market, Mode.CANCEL_ONLY, ModeReason.FORK)
         else:

@@ -21,6 +21,7 @@ from node.perp.account import BRIDGE, DEFICIT, FEES, RECEIVABLE, VAULT, market_a
 from node.perp.events import OrderCancelled, OrderFilled, OrderReduced, PositionLiquidated
 from node.perp.funding import compute_pending, get_funding
 from node.perp.margin import get_equity
+from node.perp.parameters import ChainParams, MarketParams
 from node.snapshot.export import read_single
 from node.system.contracts import contract
 from node.units import PPB, Address, Height, div_floor, notional
@@ -170,7 +171,7 @@ def _events(ledger: StateLedger) -> Iterator[object]:
 
 
 def _describe_governance(blockchain: Blockchain, snapshot: Block) -> list[str]:
-    """Return in words which decisions about people the fork undoes: a removed key is back."""
+    """Return in words which decisions of the council the fork undoes: a removed key is back."""
     then, now = blockchain.states.at(snapshot.header.state_root), blockchain.head.state
     lines = []
     if (council := read_single(then, keys.COUNCIL)) != read_single(now, keys.COUNCIL):
@@ -179,7 +180,40 @@ def _describe_governance(blockchain: Blockchain, snapshot: Block) -> list[str]:
     if (validators := read_single(then, keys.VALIDATORS)) != read_single(now, keys.VALIDATORS):
         members = ", ".join("0x" + each.public_key.hex() for each in validators.members)
         lines.append(f"the validators are again {members}")
+    before, after = (
+        blockchain.ledger_after(snapshot),
+        blockchain.ledger_after(blockchain.head.block),
+    )
+    lines += _describe_parameters("the chain", before.params, after.params)
+    for market in after.market_ids:
+        name = f"market {market}, {after.market_params(market).symbol},"
+        if market not in before.market_ids:
+            lines.append(f"{name} is not listed any more")
+            continue
+        lines += _describe_parameters(
+            name, before.market_params(market), after.market_params(market)
+        )
+        if after.closures.get(market) != before.closures.get(market):
+            lines.append(f"{name} is not settled any more")
     return lines
+
+
+def _describe_parameters(
+    name: str, then: ChainParams | MarketParams, now: ChainParams | MarketParams
+) -> list[str]:
+    return [
+        f"{name} has {field} again {_show_parameter(was)}, not {_show_parameter(value)}"
+        for field, was, value in zip(then._fields, then, now, strict=True)
+        if was != value
+    ]
+
+
+def _show_parameter(value: object) -> str:
+    if isinstance(value, bytes):
+        return checksum_address(Address(value))
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_show_parameter, value)) + "]"
+    return str(value)
 
 
 def _blocks_after(blockchain: Blockchain, snapshot: Block) -> Iterator[Block]:

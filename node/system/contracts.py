@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from node.crypto import keccak256
+from node.crypto import address_of, keccak256
 from node.perp.account import BRIDGE, EXCHANGE, VAULT, system_address
 from node.system.abi import AbiType, Coder, Parameter, parse_type, signature
 from node.units import Address, Hash32
@@ -17,6 +17,11 @@ from node.units import Address, Hash32
 TOKEN = system_address(0x1001)
 ORACLE = system_address(0x1003)
 GOVERNANCE = system_address(0x1004)
+
+SYSTEM_KEY = keccak256(b"perpnode system account")
+"""Published on purpose: what it may sign, every validator builds for itself."""
+SYSTEM_ACCOUNT = address_of(SYSTEM_KEY)
+"""The sender of all system transactions; stands in genesis."""
 
 ABI_DIRECTORY = Path(__file__).parents[2] / "contracts" / "abi"
 """Beside the package, in a checkout as in an installation."""

@@ -64,6 +64,14 @@ ACTION_GAS: Mapping[str, Mapping[str, int]] = {
         "acknowledgeJump": 30_000,
         "resume": 30_000,
         "recordHold": 60_000,  # two actions
+        "scheduleMaintenance": 30_000,
+        "settleMarket": 1_000_000,  # the same, and as many records as there are positions, orders
+        "changeCouncil": 30_000,
+        "changeValidators": 30_000,
+        "setParameter": 30_000,
+        "setReporters": 30_000,
+        "setBrackets": 30_000,
+        "listMarket": 60_000,  # the same, and a market's records
     },
     "LiquidatorVault": {},
     "Bridge": {},

@@ -8,20 +8,38 @@ signatures, its rule. Then it is carried out and recorded in the audit log, or i
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from node.errors import ActionNonceUsed, NoAuditEntry, WrongForkId
+from node.errors import (
+    ActionNonceUsed,
+    GenesisError,
+    InvalidCouncil,
+    InvalidValidators,
+    NoAuditEntry,
+    SystemAddress,
+    WrongForkId,
+)
 from node.governance.action import (
     NAME,
     VERSION,
     AcknowledgeJump,
     Action,
+    Bracket,
     CancelOrders,
+    ChangeCouncil,
+    ChangeValidators,
     Domain,
     Halt,
+    ListMarket,
     Resume,
+    ScheduleMaintenance,
+    SetBrackets,
     SetMode,
+    SetParameter,
+    SetReporters,
+    SettleMarket,
     compute_digest,
     get_signers,
     is_expired,
+    make_action,
     require_current,
 )
 from node.governance.audit import (
@@ -33,20 +51,31 @@ from node.governance.audit import (
     entry_hash,
     make_entry,
 )
-from node.governance.council import Council
+from node.governance.council import Council, CouncilChanged, validate_council
+from node.governance.validators import ValidatorsChanged, validate_validators
+from node.perp.account import SYSTEM_ADDRESS_MAX
+from node.perp.closure import process_settlement, require_settlement_price
 from node.perp.decrees import (
     process_cancel_filtered,
     process_halt,
     process_resume,
     process_set_mode,
 )
+from node.perp.listing import process_listing
+from node.perp.maintenance import Maintenance, process_schedule
 from node.perp.oracle import process_acknowledgement
+from node.perp.parameters import MarginBracket, MarketParams
+from node.perp.setting import (
+    process_set_brackets,
+    process_set_parameter,
+    process_set_reporters,
+)
 from node.perp.status import CHAIN, Mode, get_mode
-from node.system.contracts import GOVERNANCE, contract
+from node.system.contracts import GOVERNANCE, SYSTEM_ACCOUNT, contract
 from node.system.handler import Handler, Handlers, Outputs
 from node.system.ledger import SystemLedger
 from node.system.token import get_nonce_floor
-from node.units import Address, Hash32, Height, MarketId
+from node.units import Address, Hash32, Height, MarketId, TimeMs
 
 ALL_FIELDS = b"\x1f"
 """EIP-5267: name, version, chain id, contract and salt are all part of the domain."""
@@ -197,7 +226,7 @@ def decode_submission(data: bytes) -> tuple[Action, Sequence[bytes]]:
         function = contract("Governance").functions[name]
         if data[:4] == function.selector:
             fields, signatures = function.inputs.decode(data, 4)
-            return action_class(*fields), signatures
+            return make_action(action_class, fields), signatures
     raise ValueError(f"0x{data[:4].hex()} is no function that takes an action")
 
 
@@ -218,8 +247,79 @@ FUNCTIONS: Mapping[type[Action], str] = {
     CancelOrders: "cancelOrders",
     AcknowledgeJump: "acknowledgeJump",
     Resume: "resume",
+    ScheduleMaintenance: "scheduleMaintenance",
+    SettleMarket: "settleMarket",
+    ChangeCouncil: "changeCouncil",
+    ChangeValidators: "changeValidators",
+    SetParameter: "setParameter",
+    SetReporters: "setReporters",
+    SetBrackets: "setBrackets",
+    ListMarket: "listMarket",
 }
 """Which function takes which kind; a fork is a plan that nodes carry out, not a call."""
+
+
+def _schedule(ledger: SystemLedger, action: ScheduleMaintenance) -> int:
+    window = Maintenance(
+        Height(action.start_height), Height(action.halt_height), TimeMs(action.end_ms)
+    )
+    process_schedule(ledger, window)
+    return window.halt_height
+
+
+def _settle(ledger: SystemLedger, action: SettleMarket) -> int:
+    if not action.beyond_max_move:
+        require_settlement_price(ledger, action.market, action.price)
+    return process_settlement(ledger, action.market, action.price)
+
+
+def _change_council(ledger: SystemLedger, action: ChangeCouncil) -> int:
+    council = Council(action.members, action.threshold)
+    _require_people(council.members)
+    try:
+        validate_council(council)
+    except GenesisError as error:
+        raise InvalidCouncil(error.message) from None
+    ledger.set_council(council)
+    ledger.emit(CouncilChanged(*council))
+    return len(council.members)
+
+
+def _change_validators(ledger: SystemLedger, action: ChangeValidators) -> int:
+    """Set who attests the next block; whoever trusts this set may follow the chain to it."""
+    validators = ledger.next_validators._replace(members=action.validators)
+    try:
+        validate_validators(validators)
+    except GenesisError as error:
+        raise InvalidValidators(error.message) from None
+    if not validators.members:
+        raise InvalidValidators("validators: is empty, name at least one: nobody would attest")
+    ledger.set_validators(validators)
+    ledger.emit(ValidatorsChanged(validators.members))
+    return len(validators.members)
+
+
+def _set_reporters(ledger: SystemLedger, action: SetReporters) -> int:
+    _require_people(action.reporters)
+    return process_set_reporters(ledger, action.reporters, action.quorum)
+
+
+def _list_market(ledger: SystemLedger, action: ListMarket) -> int:
+    values = action.params._asdict() | {"brackets": _make_brackets(action.params.brackets)}
+    return process_listing(ledger, action.market, MarketParams(**values))
+
+
+def _make_brackets(brackets: Sequence[Bracket]) -> tuple[MarginBracket, ...]:
+    return tuple(MarginBracket(*each) for each in brackets)
+
+
+def _require_people(addresses: Sequence[Address]) -> None:
+    """Raise SystemAddress for one that is no person's."""
+    for address in addresses:
+        if address <= SYSTEM_ADDRESS_MAX or address == SYSTEM_ACCOUNT:
+            raise SystemAddress(address)
+
+
 _RULES: Mapping[type[Action], Callable[[SystemLedger, Any], int]] = {
     Halt: lambda ledger, action: process_halt(ledger, Height(action.height)),
     SetMode: lambda ledger, action: process_set_mode(ledger, action.market, action.mode),
@@ -230,6 +330,18 @@ _RULES: Mapping[type[Action], Callable[[SystemLedger, Any], int]] = {
         ledger, action.market, action.price
     ),
     Resume: lambda ledger, _: process_resume(ledger),
+    ScheduleMaintenance: _schedule,
+    SettleMarket: _settle,
+    ChangeCouncil: _change_council,
+    ChangeValidators: _change_validators,
+    SetParameter: lambda ledger, action: process_set_parameter(
+        ledger, action.market, action.name, action.value
+    ),
+    SetReporters: _set_reporters,
+    SetBrackets: lambda ledger, action: process_set_brackets(
+        ledger, action.market, _make_brackets(action.brackets)
+    ),
+    ListMarket: _list_market,
 }
 """What each kind does to the exchange; returns the audit log's result."""
 
@@ -244,7 +356,7 @@ def _submit(action_class: type[Action]) -> Handler:
     def submit(
         ledger: SystemLedger, _: Address, fields: Sequence[Any], signatures: Sequence[bytes]
     ) -> Outputs:
-        process_action(ledger, action_class(*fields), signatures)
+        process_action(ledger, make_action(action_class, fields), signatures)
         return ()
 
     return submit

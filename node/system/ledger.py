@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from node.governance.audit import ActionExecuted, ActionUse, AuditEntry, AuditLog
-from node.governance.council import Council
+from node.governance.council import Council, CouncilChanged
+from node.governance.validators import ValidatorsChanged, ValidatorSet
 from node.perp.events import Event
 from node.perp.ledger import Ledger, Table
 from node.system.token import (
@@ -18,7 +19,8 @@ from node.system.token import (
 from node.units import Address, Hash32
 
 TokenEvent = Transfer | Approval
-SystemEvent = Event | TokenEvent | ActionExecuted
+CouncilEvent = ActionExecuted | CouncilChanged | ValidatorsChanged
+SystemEvent = Event | TokenEvent | CouncilEvent
 
 
 class SystemLedger(Ledger, Protocol):
@@ -34,7 +36,21 @@ class SystemLedger(Ledger, Protocol):
 
     @property
     def council(self) -> Council:
-        """Who governs."""
+        """Who governs, as the block began: what is changed counts from the next one."""
+
+    def set_council(self, council: Council, /) -> None:
+        """Write who governs from the next block on."""
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Who attests this block, and signs it."""
+
+    @property
+    def next_validators(self) -> ValidatorSet:
+        """Who attests the next block."""
+
+    def set_validators(self, validators: ValidatorSet, /) -> None:
+        """Write who attests from the next block on."""
 
     @property
     def audit_log(self) -> AuditLog:

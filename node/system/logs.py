@@ -7,11 +7,10 @@ fields are indexed. Field for field the order is the ABI's; a test compares the 
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_args
 
-from node.governance.audit import ActionExecuted
 from node.perp.events import Event
 from node.system.abi import Coder
 from node.system.contracts import CONTRACTS
-from node.system.ledger import SystemEvent, TokenEvent
+from node.system.ledger import CouncilEvent, SystemEvent, TokenEvent
 from node.units import Address, Hash32
 
 
@@ -48,7 +47,7 @@ def encode_log(event: SystemEvent) -> Log:
 EVENT_CLASSES: tuple[type[SystemEvent], ...] = (
     *get_args(Event),
     *get_args(TokenEvent),
-    ActionExecuted,
+    *get_args(CouncilEvent),
 )
 """Everything that a ledger's `emit` takes."""
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -26,21 +27,28 @@ from node.governance.action import (
     CLASSES,
     FIELDS,
     KINDS,
+    STRUCT_FIELDS,
+    STRUCTS,
     VERIFYING_CONTRACT,
     Action,
+    Bracket,
     Domain,
+    Field,
     Fork,
     Halt,
     Kind,
+    NewMarket,
     Resume,
     compute_digest,
     decode_action,
     encode_action,
     get_signers,
+    make_action,
     recover_signer,
     require_current,
 )
 from node.governance.typed_data import render_typed_data
+from node.perp.parameters import MarginBracket, MarketParams
 from node.system.contracts import GOVERNANCE, contract
 from node.units import Hash32, Height, TimeMs
 from tests.conformance.trade import HERE as CONFORMANCE
@@ -56,7 +64,18 @@ ELSEWHERE = Domain(20260119, keccak256(b"another devnet"))
 def actions(draw: st.DrawFn) -> Action:
     """Return any action, each field anything that its type holds."""
     action_class = draw(st.sampled_from(list(FIELDS)))
-    return action_class(*[draw(values_of(field.type)) for field in FIELDS[action_class]])
+    return make_action(
+        action_class, [draw(values_of(abi_type(f.type))) for f in FIELDS[action_class]]
+    )
+
+
+def abi_type(name: str) -> str:
+    """Return a field's type with its structs spelled out, as the ABI has it."""
+    if name.endswith("[]"):
+        return abi_type(name[:-2]) + "[]"
+    if name in STRUCTS:
+        return "(" + ",".join(abi_type(field.type) for field in STRUCT_FIELDS[name]) + ")"
+    return name
 
 
 @given(actions())
@@ -99,6 +118,7 @@ def test_viem_and_ethers_sign_the_same_digest_of_every_kind() -> None:
 def make_sample(kind: Kind) -> Action:
     """Return an action of a kind with small, different values, negative where that is possible."""
     values: dict[str, Any] = {
+        "bool": True,
         "uint8": 2,
         "uint32": 7,
         "uint64": 2**53 + 11,
@@ -107,8 +127,15 @@ def make_sample(kind: Kind) -> Action:
         "address": MEMBERS[1].address,
         "string": "prices were wrong \u2013 all of them",
     }
-    made: Action = CLASSES[kind](*[values[field.type] for field in FIELDS[CLASSES[kind]]])
-    return made
+
+    def sample(name: str) -> Any:
+        if name.endswith("[]"):
+            return [sample(name[:-2])] * 2
+        if name in STRUCTS:
+            return [sample(field.type) for field in STRUCT_FIELDS[name]]
+        return values[name]
+
+    return make_action(CLASSES[kind], [sample(field.type) for field in FIELDS[CLASSES[kind]]])
 
 
 def test_structs_are_those_of_the_contract() -> None:
@@ -122,8 +149,27 @@ def test_structs_are_those_of_the_contract() -> None:
         if action_class is Fork:
             continue
         function = abi[action_class.__name__[0].lower() + action_class.__name__[1:]]
-        components = function["inputs"][0]["components"]
-        assert [(each["type"], each["name"]) for each in components] == list(fields)
+        _require_same(function["inputs"][0]["components"], fields)
+
+
+def _require_same(components: list[dict[str, Any]], fields: Sequence[Field]) -> None:
+    """Compare an ABI's struct with ours, and the structs within it."""
+    for component, field in zip(components, fields, strict=True):
+        assert component["name"] == field.name
+        name = field.type.removesuffix("[]")
+        if name not in STRUCTS:
+            assert component["type"] == field.type
+            continue
+        assert component["type"] == field.type.replace(name, "tuple")
+        assert component["internalType"] == f"struct IGovernance.{field.type}"
+        names = [camel_case(each) for each in STRUCTS[name].made._fields]  # type: ignore[attr-defined]
+        assert [each.name for each in STRUCT_FIELDS[name]] == names
+        _require_same(component["components"], STRUCT_FIELDS[name])
+
+
+def test_a_new_market_has_every_parameter_that_genesis_gives_one() -> None:
+    assert NewMarket._fields == MarketParams._fields
+    assert Bracket._fields == MarginBracket._fields
 
 
 @given(actions())

@@ -4,25 +4,46 @@ A wrong invariant would be as bad as a wrong rule: the block would be refused, a
 """
 
 from random import Random
+from typing import Any
 
 import pytest
 
 from node.errors import BodyMismatch, InvalidBlock
-from node.governance.action import AcknowledgeJump, Action, CancelOrders, Halt, Resume, SetMode
+from node.governance.action import (
+    AcknowledgeJump,
+    Action,
+    Bracket,
+    CancelOrders,
+    ChangeCouncil,
+    Halt,
+    ListMarket,
+    Resume,
+    ScheduleMaintenance,
+    SetBrackets,
+    SetMode,
+    SetParameter,
+    SetReporters,
+    SettleMarket,
+)
 from node.governance.audit import is_whole
 from node.perp.invariants import check_all
+from node.perp.maintenance import ends_halt
 from node.perp.status import CHAIN, Mode
 from node.system.governance import get_audit_entries
-from node.units import Hash32, Height, MarketId
+from node.units import Hash32, Height, MarketId, Quote, RatePpm, TimeMs
 from tests.governance.test_chain import PRICE, CouncilChain
+from tests.governance.test_reforms import new_market
 from tests.helpers.chain import BTC, Person
-from tests.helpers.council import make
+from tests.helpers.council import COUNCIL, make
 
 BLOCKS = 60
 
 
 def draw_action(random: Random, chain: CouncilChain, price: int) -> Action:
     nonce = Hash32(random.randbytes(32))
+    if random.random() < 0.4:
+        reform: Action = draw_reform(random, chain, price)._replace(nonce=nonce)
+        return reform
     kind = random.choice([Halt, Resume, Resume, SetMode, SetMode, SetMode, CancelOrders, None])
     if kind is Halt:
         height = random.choice([0, 0, chain.head.header.number + random.randint(1, 4)])
@@ -40,6 +61,44 @@ def draw_action(random: Random, chain: CouncilChain, price: int) -> Action:
     return action
 
 
+def draw_reform(random: Random, chain: CouncilChain, price: int) -> Any:
+    """Return a change of the chain itself, often one that a rule refuses."""
+    height, time_ms = chain.head.header.number, chain.time_ms
+    market = random.choice([*chain.ledger.market_ids])
+    params = chain.ledger.market_params(market)
+    kind = random.choice(
+        [ScheduleMaintenance, SettleMarket, ChangeCouncil, SetReporters, SetBrackets, ListMarket]
+        + [SetParameter] * 4
+    )
+    fields: dict[str, Any] = {}
+    if kind is ScheduleMaintenance:
+        fields["start_height"] = height + random.randint(1, 4)
+        fields["halt_height"] = fields["start_height"] + random.randint(1, 4)
+        fields["end_ms"] = time_ms + random.choice([300, 1_500])
+    elif kind is SettleMarket:
+        fields |= {"market": market, "price": price * random.choice([100, 103, 150]) // 100}
+        fields["beyond_max_move"] = random.random() < 0.5
+    elif kind is ChangeCouncil:  # the same members: who signs here is always MEMBERS[:3]
+        fields |= {"members": COUNCIL.members, "threshold": random.choice([2, 3])}
+    elif kind is SetReporters:
+        everybody = sorted(each.address for each in chain.reporters)
+        fields |= {"reporters": tuple(everybody[random.randint(0, 1) :])}
+        fields["quorum"] = random.randint(1, 3)
+    elif kind is SetBrackets:
+        fraction = random.choice([20_000, 100_000, 900_000])
+        fields |= {"market": market, "brackets": (Bracket(Quote(0), RatePpm(fraction)),)}
+    elif kind is ListMarket:
+        name = MarketId(random.randint(3, 5))
+        fields |= {"market": name, "params": new_market(params, symbol=f"M{name}-USD")}
+    else:
+        of, target = random.choice([(chain.ledger.params, CHAIN), (params, market)])
+        names = [each for each in of._fields if isinstance(getattr(of, each), int)]
+        name = random.choice(names)
+        value = getattr(of, name) * random.choice([0, 50, 90, 110, 300]) // 100
+        fields |= {"market": target, "name": name, "value": value}
+    return make(kind, **fields)
+
+
 def roam(seed: int) -> set[Mode]:
     """Seal random blocks and return the modes that the chain was in."""
     random = Random(seed)
@@ -55,12 +114,15 @@ def roam(seed: int) -> set[Mode]:
         saved = (chain.time_ms, [each.nonce for each in people(chain)])
         transactions = []
         if chain.mode() != Mode.HALTED:
-            if random.random() < 0.85:
-                transactions += chain.reports(price, elapsed_ms=elapsed)
+            markets = [BTC, *[each for each in chain.ledger.market_ids if each > 2]]
+            for market in markets:
+                if random.random() < 0.85:
+                    transactions += chain.reports(price, market, elapsed_ms=elapsed)
             size = random.choice([-20, -5, 5, 20])
             trader = random.choice([chain.buyer, chain.seller])
-            transactions.append(trader.order(size, price + random.choice([-20, 0, 20])))
-        elif not actions:
+            offset, market = random.choice([-20, 0, 20]), random.choice(markets)
+            transactions.append(trader.order(size, price + offset, market=market))
+        elif not actions and not is_due(chain, elapsed):
             continue
         try:
             chain.govern(*actions, transactions=transactions, elapsed_ms=elapsed)
@@ -78,6 +140,11 @@ def roam(seed: int) -> set[Mode]:
         twin.blockchain.import_block(block)
     assert twin.head.hash == chain.head.hash
     return seen
+
+
+def is_due(chain: CouncilChain, elapsed: int) -> bool:
+    """Tell whether the next block ends a maintenance window's halt."""
+    return ends_halt(chain.blockchain.next_ledger(TimeMs(chain.time_ms + elapsed)))
 
 
 def people(chain: CouncilChain) -> list[Person]:

@@ -76,6 +76,9 @@ class DictLedger:
         self.time_ms = TimeMs(GENESIS_MS + 1_000_000)
         self.parent_time_ms = TimeMs(self.time_ms - 1_000)
         self.params = params
+        """As the block began."""
+        self.set_chain: ChainParams | None = None
+        """Set in this block, in force from the next one on; so are `set_markets`."""
         self.events: list[Event] = []
         self.journal: Journal = []
         self.accounts: DictTable[Address, Account] = DictTable(self.journal)
@@ -93,6 +96,8 @@ class DictLedger:
         self.deadlines: DictTable[Address, Deadline] = DictTable(self.journal)
         self.actions: DictTable[Address, int] = DictTable(self.journal)
         self.all_market_params: dict[MarketId, MarketParams] = {}
+        """As the block began."""
+        self.set_markets: DictTable[MarketId, MarketParams] = DictTable(self.journal)
         self.books: dict[MarketId, Book] = {}
         self.watch = Watch()
         self._status = ChainStatus(
@@ -109,8 +114,26 @@ class DictLedger:
     def market_ids(self) -> Sequence[MarketId]:
         return sorted(self.all_market_params)
 
+    @property
+    def next_market_ids(self) -> Sequence[MarketId]:
+        return sorted({*self.all_market_params, *self.set_markets.rows})
+
     def market_params(self, market: MarketId) -> MarketParams:
         return self.all_market_params[market]
+
+    def next_market_params(self, market: MarketId) -> MarketParams:
+        return self.set_markets.get(market) or self.all_market_params[market]
+
+    def set_market_params(self, market: MarketId, params: MarketParams, /) -> None:
+        self.set_markets.set(market, params)
+
+    @property
+    def next_params(self) -> ChainParams:
+        return self.set_chain or self.params
+
+    def set_params(self, params: ChainParams, /) -> None:
+        self.journal.append((self.__setattr__, ("set_chain", self.set_chain)))
+        self.set_chain = params
 
     @property
     def status(self) -> ChainStatus:
@@ -187,6 +210,8 @@ class DictLedger:
             "agents": dict(self.agents.rows),
             "deadlines": dict(self.deadlines.rows),
             "actions": dict(self.actions.rows),
+            "params": self.next_params,
+            "market_params": self.all_market_params | self.set_markets.rows,
             "status": self._status,
             "events": list(self.events),
             "books": {market: dump_book(book) for market, book in self.books.items()},
@@ -365,6 +390,11 @@ def set_chain_mode(ledger: DictLedger, mode: Mode) -> None:
 def next_block(ledger: DictLedger, elapsed_ms: int = 1_000) -> None:
     """Begin the next block; its events and journal start empty."""
     ledger.height = Height(ledger.height + 1)
+    ledger.params, ledger.set_chain = ledger.next_params, None
+    for market, params in ledger.set_markets.rows.items():
+        ledger.all_market_params[market] = params
+        ledger.books.setdefault(market, Book(ledger.journal))
+    ledger.set_markets.rows.clear()
     ledger.parent_time_ms = ledger.time_ms
     ledger.time_ms = TimeMs(ledger.time_ms + elapsed_ms)
     ledger.events.clear()

@@ -5,6 +5,7 @@ from typing import Any
 from node.crypto import keccak256
 from node.governance.audit import EMPTY_LOG, ActionUse, AuditEntry, AuditLog
 from node.governance.council import Council
+from node.governance.validators import NO_VALIDATORS, ValidatorSet
 from node.perp.events import Event
 from node.system.contracts import contract
 from node.system.dispatch import execute_call
@@ -51,7 +52,10 @@ class DictSystemLedger(DictLedger):
     def __init__(self) -> None:
         super().__init__(make_chain_params())
         self.chain_id = CHAIN_ID
-        self.council = Council(members=(Address(b"\xcc" * 20), Address(b"\xdd" * 20)), threshold=2)
+        self.council = self.next_council = Council(
+            members=(Address(b"\xcc" * 20), Address(b"\xdd" * 20)), threshold=2
+        )
+        self.validators = self.next_validators = NO_VALIDATORS
         self.genesis_hash = GENESIS_HASH
         self.audit_entries: DictTable[int, AuditEntry] = DictTable(self.journal)
         self.action_uses: DictTable[Hash32, ActionUse] = DictTable(self.journal)
@@ -61,6 +65,14 @@ class DictSystemLedger(DictLedger):
         self.permit_nonces: DictTable[Address, PermitNonce] = DictTable(self.journal)
         self.faucet_claims: DictTable[Address, FaucetClaim] = DictTable(self.journal)
         self._token = TokenSupply(total=Quote(0), faucet_per_account=Quote(FAUCET))
+
+    def set_council(self, council: Council, /) -> None:
+        self.journal.append((self.__setattr__, ("next_council", self.next_council)))
+        self.next_council = council
+
+    def set_validators(self, validators: ValidatorSet, /) -> None:
+        self.journal.append((self.__setattr__, ("next_validators", self.next_validators)))
+        self.next_validators = validators
 
     @property
     def token(self) -> TokenSupply:
@@ -99,6 +111,8 @@ class DictSystemLedger(DictLedger):
             "audit_entries": dict(self.audit_entries.rows),
             "action_uses": dict(self.action_uses.rows),
             "audit_log": self._audit_log,
+            "council": self.next_council,
+            "validators": self.next_validators,
         }
 
 

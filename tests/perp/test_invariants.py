@@ -458,7 +458,7 @@ def test_gap_without_its_mode_is_rejected_i7() -> None:
 def test_table_of_legal_mode_changes_x1_x2(
     old: Mode, is_alarmed: bool, is_confirmed: bool, is_seasoned: bool, allowed: tuple[Mode, ...]
 ) -> None:
-    status = initial_market_status(GENESIS_MS)._replace(mode=old)
+    status = initial_market_status(GENESIS_MS, Height(0))._replace(mode=old)
 
     result = compute_allowed_modes(
         status, is_alarmed=is_alarmed, is_confirmed=is_confirmed, is_seasoned=is_seasoned
@@ -716,7 +716,7 @@ def test_genesis_to_open_stands_block_by_block(good: int, later: int) -> None:
     ledger.height = Height(0)
     ledger.time_ms = ledger.parent_time_ms = TimeMs(GENESIS_MS)
     ledger.set_status(initial_chain_status(ledger.time_ms))
-    ledger.statuses.set(MARKET, initial_market_status(ledger.time_ms))
+    ledger.statuses.set(MARKET, initial_market_status(ledger.time_ms, Height(0)))
     stall_oracle(ledger)
     for count in range(good + later):
         price = 1_000 if count < good else 1_060

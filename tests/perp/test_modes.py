@@ -52,7 +52,7 @@ def fresh_ledger(**chain_params: Any) -> DictLedger:
     ledger.params = make_chain_params(**chain_params)
     ledger.height = Height(0)
     ledger.set_status(initial_chain_status(ledger.time_ms))
-    ledger.statuses.set(MARKET, initial_market_status(ledger.time_ms))
+    ledger.statuses.set(MARKET, initial_market_status(ledger.time_ms, Height(0)))
     ledger.oracles.set(MARKET, initial_oracle())
     return ledger
 

@@ -222,7 +222,7 @@ def _start_engine(setup: Setup) -> DictLedger:
         ledger.all_market_params[market] = params
         ledger.books[market] = Book(ledger.journal)
         ledger.markets.set(market, initial_market())
-        ledger.statuses.set(market, modes.initial_market_status(time_ms))
+        ledger.statuses.set(market, modes.initial_market_status(time_ms, Height(0)))
         ledger.oracles.set(market, oracle.initial_oracle())
         ledger.fundings.set(market, funding.initial_funding(params))
         ledger.marks.set(market, mark.initial_mark())

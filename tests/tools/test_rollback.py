@@ -23,6 +23,8 @@ from tests.rpc import chain as rpc_chain
 from tests.rpc.chain import MARKET, Chain
 from tools.rollback import main
 
+ROOT = Path(__file__).parents[2]
+
 
 class Outcome:
     """What a command left behind."""
@@ -308,6 +310,109 @@ def test_two_actions_are_not_one(script: Script) -> None:
 )
 def test_what_makes_no_action_is_refused(script: Script, arguments: list[str], words: str) -> None:
     assert words in script.refused(*arguments)
+    assert not (script.directory / "a.json").exists()
+
+
+SOMEBODY, ELSE = "0x" + "11" * 20, "0x" + "22" * 20
+KEY = "0x" + "33" * 32
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "shown"),
+    [
+        ("schedule-maintenance", ["--start", "5", "--halt", "9", "--ends-in", "60"], "UTC)"),
+        ("change-council", ["--member", ELSE, "--member", SOMEBODY, "--threshold", "2"], "[1]"),
+        ("set-parameter chain grace_ms 7", [], "grace_ms"),
+        ("set-parameter 1 taker_fee_ppm 7", [], "taker_fee_ppm"),
+        ("set-parameter chain reopen_needs_book true", [], "value"),
+        ("set-reporters", ["--reporter", SOMEBODY, "--quorum", "1"], "reporters[0]"),
+        ("set-brackets 1", ["--bracket", "0:50000", "--bracket", "9:90000"], "notionalFrom"),
+        ("settle-market 1 500000", ["--beyond-max-move"], "yes"),
+    ],
+)
+def test_each_of_the_councils_reforms_from_the_first_step_to_the_last(
+    script: Script, command: str, options: list[str], shown: str
+) -> None:
+    name, *arguments = command.split()
+
+    made = script.good(name, *arguments, "a.json", "--reason", "because", *options)
+
+    assert shown in made
+    assert "next: each of 3 members: sign a.json" in made
+    script.sign("a.json", *MEMBERS[:3])
+    assert "next: watch a.json" in script.good("submit", "a.json")
+    script.chain.seal()
+    assert "was carried out in block 2" in script.good("watch", "a.json")
+    if name == "change-council":
+        script.good("halt", "b.json", "--now", "--reason", "x")
+        key = script.key(MEMBERS[0])
+        assert "is not in the council" in script.refused("sign", "b.json", "--key", key)
+        assert "is not in the council" in script.refused("sign", "a.json", "--key", key)
+
+
+def test_a_new_market_is_listed_out_of_a_file_as_genesis_has_it(script: Script) -> None:
+    document = json.loads((ROOT / "genesis" / "minimal.json").read_text())["markets"][0]
+    del document["id"]
+    path = Path("sol.txt")
+    path.write_text(json.dumps(document | {"symbol": "SOL-USD"}))
+
+    made = script.good("list-market", "9", "sol.txt", "a.json", "--reason", "x")
+
+    assert "params.symbol" in made
+    assert "SOL-USD" in made
+    script.sign("a.json", *MEMBERS[:3])
+    script.good("submit", "a.json")
+    script.chain.seal()
+    assert "ListMarket was carried out in block 2, result 9" in script.good("watch", "a.json")
+    assert "SOL-USD" in str(script.chain.ask("perp_getMarkets"))
+    path.write_text(json.dumps(document | {"k": 3}))
+    assert "k is 3" in script.refused("list-market", "9", "sol.txt", "b.json", "--reason", "x")
+    path.write_text("{")
+    assert "sol.txt: line 1" in script.refused(
+        "list-market", "9", "sol.txt", "b.json", "--reason", "x"
+    )
+    assert "can't be read" in script.refused("list-market", "9", "none", "b.json", "--reason", "x")
+
+
+def test_validators_of_a_chain_without_any_are_refused_in_the_nodes_words(script: Script) -> None:
+    script.good("change-validators", "a.json", "--reason", "x", "--validator", f"{KEY}:5")
+    script.sign("a.json", *MEMBERS[:3])
+
+    assert "InvalidValidators" in script.refused("submit", "a.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["schedule-maintenance", "a.json"], "or --call-off alone"),
+        (["schedule-maintenance", "a.json", "--call-off", "--start", "4"], "or --call-off alone"),
+        (
+            ["schedule-maintenance", "a.json", "--start", "4", "--halt", "4", "--ends-in", "9"],
+            "bef",
+        ),
+        (["settle-market", "1", "0", "a.json"], "more than 0 ticks"),
+        (["change-council", "a.json", "--member", "0x12", "--threshold", "1"], "is no address"),
+        (["change-council", "a.json", "--member", ELSE, "--threshold", "2"], "threshold is 2"),
+        (
+            ["change-council", "a.json", "--member", ELSE, "--member", ELSE, "--threshold", "2"],
+            "twice",
+        ),
+        (["change-validators", "a.json", "--validator", KEY], "a colon and a power"),
+        (
+            ["change-validators", "a.json", "--validator", KEY + ":1", "--validator", KEY + ":2"],
+            "twice",
+        ),
+        (["set-parameter", "x", "k", "1", "a.json"], "is no market"),
+        (["set-parameter", "chain", "k", "1", "a.json"], "the chain has no such parameter"),
+        (["set-parameter", "1", "grace_ms", "1", "a.json"], "a market has no such parameter"),
+        (["set-parameter", "1", "k", "1.5", "a.json"], "is no whole number"),
+        (["set-parameter", "1", "k", "9" * 19, "a.json"], "value"),
+        (["set-reporters", "a.json", "--reporter", ELSE, "--quorum", "2"], "must be 1 to the 1"),
+        (["set-brackets", "1", "a.json", "--bracket", "5"], "a colon and ppm"),
+    ],
+)
+def test_what_makes_no_reform_is_refused(script: Script, arguments: list[str], words: str) -> None:
+    assert words in script.refused(*arguments, "--reason", "x")
     assert not (script.directory / "a.json").exists()
 
 
