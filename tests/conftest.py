@@ -14,4 +14,5 @@ settings.register_profile(
 settings.register_profile(
     "deep", settings.get_profile("ci"), max_examples=10_000, derandomize=False
 )
+settings.register_profile("mutation", settings.get_profile("ci"), max_examples=20)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

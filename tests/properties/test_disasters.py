@@ -9,10 +9,16 @@ import pytest
 
 from node.errors import BodyMismatch, InvariantViolation
 from node.perp.account import DEFICIT, VAULT, Leg, process_entry
-from node.perp.events import BalanceAbsorbed, PositionDeleveraged, PositionLiquidated
+from node.perp.events import (
+    BalanceAbsorbed,
+    PositionDeleveraged,
+    PositionLiquidated,
+    ReportRefused,
+)
 from node.perp.invariants import check_all, check_block
+from node.perp.oracle import ReportRefusal
 from node.perp.order import OrderRequest, TimeInForce, TriggerKind, TriggerRequest
-from node.perp.parameters import MAGNITUDE_MAX, MarginBracket
+from node.perp.parameters import MAGNITUDE_MAX
 from node.perp.status import Mode
 from node.units import Address, FundingIndex, Lots, MarketId, Quote, RatePpb, RatePpm, Ticks, TimeMs
 from tests.helpers.chain import Chain, Person, make_genesis
@@ -36,12 +42,15 @@ ONE, TWO = MarketId(1), MarketId(2)
 class Story:
     """Two markets at 1,000; a lot at a tick is an atom; IM 10 %, MM 5 %, no fees, no interest."""
 
-    def __init__(self, *, vault: int = 0, margin: int = 10**9, **changes: object) -> None:
+    def __init__(
+        self, *, vault: int = 0, margin: int = 10**9, price: int = 1_000, **changes: object
+    ) -> None:
         params = make_market_params(**{"funding_interest_ppb": RatePpb(0), **changes})
         margins = {LONG: margin, SHORT: margin, MAKER: margin, OTHER: margin, VAULT: vault}
-        setup = Setup("story", make_chain(), (params, params), (1_000, 1_000), margins)
+        self.k = params.k
+        setup = Setup("story", make_chain(), (params, params), (price, price), margins)
         self.pair = Pair(setup)
-        self.prices = {ONE: 1_000, TWO: 1_000}
+        self.prices = {ONE: price, TWO: price}
         self.seen: list[object] = []
         self.wait(12)
         assert self.modes() == {ONE: Mode.OPEN, TWO: Mode.OPEN}
@@ -101,7 +110,7 @@ class Story:
     def equity(self, owner: Address) -> int:
         held = [(size, where) for (who, where), (size, *_) in self.positions() if who == owner]
         marks = {market: state.mark for market, state in self.pair.world.markets.items()}
-        return self.balance(owner) + sum(size * marks[where] for size, where in held)
+        return self.balance(owner) + sum(size * marks[where] * self.k for size, where in held)
 
     def positions(self) -> list[tuple[tuple[bytes, int], tuple[int, int, int]]]:
         return list(self.pair.world.positions.items())
@@ -200,7 +209,82 @@ def test_absurd_quotes_in_a_thin_post_only_book_liquidate_nobody() -> None:
     assert (story.size(LONG), story.size(SHORT)) == (1_000, -1_000)
 
 
+# --- dYdX, 2025 -----------------------------------------------------------------------------------
+
+
+def test_liquidation_closes_the_whole_open_interest_while_the_vault_pays_l5() -> None:
+    """Money, positions and the vault's part are one entry: no check sees a half of it."""
+    story = Story(vault=10**6, price_move_ppm_max=RatePpm(300_000))
+    story.trade(LONG, SHORT, 1_000)
+    story.set_equity(LONG, 150_000)
+    story.block(place(SHORT, 1_000, 790, reduce_only=True))
+
+    story.prices[ONE] = 800
+    story.block()  # LONG owes 50,000, and is sold 10 ticks below the mark to the only other side
+
+    (liquidated,) = story.told(PositionLiquidated)
+    assert isinstance(liquidated, PositionLiquidated)
+    assert liquidated.vault_payment == -60_000
+    assert story.positions() == []
+    assert story.pair.engine.markets.rows[ONE].open_interest == 0
+    assert (story.balance(LONG), story.balance(VAULT)) == (0, 940_000)
+    assert story.balance(SHORT) == 10**9 + 210_000
+    story.trade(MAKER, OTHER, 10)  # and the market goes on
+    assert story.modes()[ONE] == Mode.OPEN
+
+
 # --- prices ---------------------------------------------------------------------------------------
+
+
+def test_price_of_zero_is_refused_and_costs_nobody_anything_p2() -> None:
+    story = Story()
+    story.trade(LONG, SHORT, 1_000)
+    story.set_equity(LONG, 101_000)
+
+    story.prices[ONE] = 0
+    story.block()
+
+    refused = [each for each in story.told(ReportRefused) if isinstance(each, ReportRefused)]
+    assert [(each.price, each.reason) for each in refused] == [(0, ReportRefusal.INVALID_PRICE)] * 3
+    market = story.pair.world.markets[ONE]
+    assert (market.price, market.mark, story.modes()[ONE]) == (1_000, 1_000, Mode.OPEN)
+    story.wait(31)
+    market = story.pair.world.markets[ONE]
+    assert (market.price, market.stale, story.modes()[ONE]) == (1_000, True, Mode.CANCEL_ONLY)
+    story.prices[ONE] = 1_000
+    story.wait_until(lambda: story.modes()[ONE] == Mode.OPEN)
+    story.wait(10)
+    assert (story.size(LONG), story.told(PositionLiquidated)) == (1_000, [])
+
+
+def test_one_reporter_of_nearly_zero_does_not_move_the_median_p1() -> None:
+    story = Story()
+
+    time_ms = story.pair.time_ms + 1_000
+    story.block(Report(REPORTERS[0], ONE, 1, time_ms), silent=[ONE])
+
+    assert story.pair.world.markets[ONE].price == 1_000
+    assert story.modes()[ONE] == Mode.OPEN
+
+
+@pytest.mark.parametrize(("impact_notional", "is_moved"), [(5 * 10**9, False), (1_000, True)])
+def test_two_usdc_of_orders_do_not_move_the_mark_p3(impact_notional: int, is_moved: bool) -> None:
+    """Quotes, and a trade at them, have a say only where they could fill 5,000 USDC."""
+    story = Story(impact_notional=Quote(impact_notional))
+    story.trade(LONG, SHORT, 1_000)
+    story.set_equity(LONG, 105_000)
+    story.prices[ONE] = 955
+    story.block()  # equity 60,000 of MM 47,750; at 935 it would be 40,000 of 46,750
+
+    story.block(place(MAKER, 1_000, 934), place(MAKER, -1_000, 936))  # two USDC
+    story.block(place(OTHER, -1, 934, force=TimeInForce.IOC))
+    marks = set()
+    for _ in range(16):
+        story.block(elapsed_ms=10_000)
+        marks.add(story.pair.world.markets[ONE].mark)
+
+    assert (marks != {955}) == is_moved
+    assert bool(story.told(PositionLiquidated)) == is_moved
 
 
 def test_price_stale_for_eight_hours_costs_nobody_anything() -> None:
@@ -375,7 +459,7 @@ def test_sizes_and_prices_at_their_limits_are_exact() -> None:
     """2^53 - 1 lots at 2^53 - 1 ticks: notionals of 106 bits, and not an atom lost."""
     story = Story(margin=2**110, oi_lower_cap=Quote(2**126), oi_upper_cap=Quote(2**127))
     huge = MAGNITUDE_MAX
-    story.block(place(LONG, huge, 1_000), place(LONG, huge + 1, 1_000), place(LONG, 1, huge + 1))
+    story.block(place(LONG, huge, 1_000), place(LONG, huge + 1, 1_000), place(OTHER, 1, huge + 1))
     story.block(place(SHORT, -huge, 1_000), place(MAKER, -huge, huge, force=TimeInForce.POST_ONLY))
 
     assert (story.size(LONG), story.size(SHORT)) == (huge, -huge)
@@ -484,26 +568,21 @@ def test_wash_trade_does_not_cancel_everybodys_quotes_g1() -> None:
 
 def test_bid_two_basis_points_away_takes_nothing_from_a_barely_unhealthy_account_l2() -> None:
     """The fillable price starts at the mark: a bit below maintenance gives a bit away."""
-    story = Story(
-        vault=10**9,
-        k=100,
-        lot_decimals=2,
-        tick_decimals=2,
-        brackets=(MarginBracket(Quote(0), RatePpm(100_000)),),
-        price_move_ppm_max=RatePpm(60_000),
-    )
+    story = Story(vault=10**9, price=10_000, k=10, price_move_ppm_max=RatePpm(60_000))
     story.trade(LONG, SHORT, 1_000)
     story.set_equity(LONG, 10_001_000)
-    story.block(place(MAKER, 1_000, 900))
-    story.prices[ONE] = 948
-    story.block()  # equity 4,801,000 against MM 4,740,000: healthy
+    story.block(place(MAKER, 1_000, 9_471))
+    story.prices[ONE] = 9_474
+    story.block()  # equity 4,741,000 of MM 4,737,000: healthy
     assert story.told(PositionLiquidated) == []
 
-    story.prices[ONE] = 947
-    story.block()  # equity 4,701,000 against 4,735,000: one tick would do, nobody bids there
+    story.prices[ONE] = 9_473
+    story.block()  # equity 4,731,000 of 4,736,500: 5,500 missing are no tick of 1,000 lots
 
-    assert story.told(PositionLiquidated) == []
-    assert story.size(LONG) == 1_000
+    assert (story.told(PositionLiquidated), story.size(LONG)) == ([], 1_000)
+    story.prices[ONE] = 9_460
+    story.block()  # 129,000 are missing: 19 ticks, to 9,441
+    assert len(story.told(PositionLiquidated)) == 1
 
 
 # --- the queue ------------------------------------------------------------------------------------
