@@ -25,6 +25,7 @@
     ├── FaultRefused                  a fault on purpose that can't be done
     ├── MalformedAction               typed data that is no action of this council
     ├── ActionImpossible              a council action that this node can't carry out as it stands
+    ├── OperationRefused              a development operation that can't be done
     ├── InvalidSnapshot               a file of a snapshot is not what manifest and signers say
     ├── PlanRefused                   a fork plan that this node must not carry out
     ├── InvalidTransaction            refused at admission, invalid in a block
@@ -203,6 +204,16 @@ class MalformedAction(PerpnodeError):
 @dataclass(eq=False)
 class ActionImpossible(PerpnodeError):
     """A council action that is good, and that this node can't carry out as it stands."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class OperationRefused(PerpnodeError):
+    """A development operation that can't be done; nothing was changed."""
 
     reason: str
 

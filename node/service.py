@@ -19,7 +19,9 @@ from node.chain.blockchain import Blockchain
 from node.chain.genesis import Genesis, document_hash, read_genesis, render_genesis
 from node.chain.store import BlockStore
 from node.config import NodeConfig, Role, wall_time_ms
+from node.consensus.block_time import BlockTime
 from node.consensus.core import Core
+from node.consensus.development import Development
 from node.consensus.faults import Faults
 from node.consensus.follower import Follower
 from node.consensus.guard import FILE as GUARD_FILE
@@ -172,7 +174,8 @@ def _run_sequencer(
     mempool = Mempool(blockchain)
     hold = Hold(config.data_dir / HOLD_FILE)
     directory = open_directory(config.data_dir)
-    recovery = Recovery(blockchain, hold, clock_ms=wall_time_ms, directory=directory)
+    time = BlockTime(blockchain, wall_time_ms)
+    recovery = Recovery(blockchain, hold, clock_ms=time, directory=directory)
     # Where nobody attests, the sequencer makes the snapshots itself.
     has_validators = bool(blockchain.next_validators().members)
     snapshotter = None
@@ -191,8 +194,16 @@ def _run_sequencer(
         snapshots=snapshots,
     )
     faults = Faults(blockchain, database) if config.faults else None
+    is_dev = blockchain.genesis.dev
+    development = Development(blockchain, mempool, sequencer) if is_dev else None
     core = Core(
-        blockchain, mempool, sequencer, faults=faults, role=config.role, data_dir=config.data_dir
+        blockchain,
+        mempool,
+        sequencer,
+        faults=faults,
+        development=development,
+        role=config.role,
+        data_dir=config.data_dir,
     )
     snapshots.start()
     try:
@@ -245,7 +256,7 @@ def _run_follower(config: NodeConfig, key: NodeKey | None, blockchain: Blockchai
     recovery = Recovery(
         blockchain,
         hold,
-        clock_ms=wall_time_ms,
+        clock_ms=BlockTime(blockchain, wall_time_ms),
         directory=directory,
         seed=seed,
         bump=bump,

@@ -16,8 +16,16 @@ from typing import NamedTuple
 
 from node.chain import keys
 from node.chain.block import Block, Extension, Receipt, header_hash
+from node.chain.branches import build_revert, load_reverts
 from node.chain.certificate import Certificate, certificate_hash, verify_certificate
 from node.chain.crash import crash_point
+from node.chain.development import (
+    NONE,
+    Development,
+    Operation,
+    decode_operation,
+    is_operation,
+)
 from node.chain.domains import Identity
 from node.chain.execution import Applied, BlockInput, apply_block
 from node.chain.genesis import Genesis, document_hash
@@ -25,7 +33,7 @@ from node.chain.genesis_block import build_genesis_ledger
 from node.chain.ledger import Derived, Moment, StateLedger
 from node.chain.log_search import FoundLog, match_receipts, may_match
 from node.chain.sealing import ZERO_HASH, seal
-from node.chain.store import BlockStore
+from node.chain.store import BlockStore, Revert
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transaction import Transaction
 from node.chain.validation import (
@@ -34,8 +42,15 @@ from node.chain.validation import (
     validate_result,
     validate_successor,
 )
-from node.errors import BodyMismatch, HeaderMismatch, InvalidCertificate, InvalidTransaction
+from node.errors import (
+    BodyMismatch,
+    EncodingError,
+    HeaderMismatch,
+    InvalidCertificate,
+    InvalidTransaction,
+)
 from node.governance.validators import ValidatorSet
+from node.state.flat import untag_row
 from node.state.kv import KeyValue
 from node.state.store import (
     EMPTY_TRIE_ROOT,
@@ -82,6 +97,7 @@ class Blockchain:
         self.store = store
         self.states = StateStore(kv, keys.STATE_TABLES)
         self._listeners: list[Callable[[Head], None]] = []
+        self._reverted: list[Callable[[Sequence[Block]], None]] = []
         self._validator_sets: dict[Hash32, ValidatorSet] = {}
         self.write_lock = threading.RLock()
         self._certificate_lock = threading.Lock()
@@ -98,12 +114,18 @@ class Blockchain:
         assert first is not None, "a chain has a block 0"
         self.finalized = first
         """The newest block that a certified snapshot covers; genesis before the first."""
-        self.certificate = self._load_certificate()
+        self.certificate = self._load_certificate(self.head.block)
         """The newest certificate of this branch; None before the first."""
+        self.reverts: Sequence[Revert] = load_reverts(store)
+        """The development reverts that shaped this branch, oldest first."""
 
     def on_head(self, listener: Callable[[Head], None]) -> None:
         """Call `listener` in the committing thread with every new head."""
         self._listeners.append(listener)
+
+    def on_reverted(self, listener: Callable[[Sequence[Block]], None]) -> None:
+        """Call `listener` in the reverting thread with what a revert took out, newest first."""
+        self._reverted.append(listener)
 
     # --- making blocks ---------------------------------------------------------------------------
 
@@ -113,10 +135,12 @@ class Blockchain:
         time_ms: TimeMs,
         certificate: Certificate | None = None,
         governance_inputs: Sequence[bytes] = (),
+        development: Sequence[Operation] = (),
     ) -> Executed:
         """Execute a successor of the head; nothing is written.
 
-        `governance_inputs`, calldata of what the council signed, go first. The block names
+        `governance_inputs`, calldata of what the council signed, go first, then `development`,
+        which only a chain whose genesis says `dev` may have. The block names
         `certificate` if it is higher than its parent's, else its parent's. Raises InvalidBlock or
         InvalidTransaction if there can be no such block.
         """
@@ -133,8 +157,15 @@ class Blockchain:
         if self.before_apply is not None:
             self.before_apply(ledger)
         gas_limit = self.compute_gas_limit(extension.certified_height)
-        inputs = BlockInput(transactions, self.genesis.base_fee_wei, gas_limit, governance_inputs)
+        inputs = BlockInput(
+            transactions, self.genesis.base_fee_wei, gas_limit, governance_inputs, development
+        )
+        if development and not self.genesis.dev:
+            was, expected = f"{len(development)} development operations", "none on this chain"
+            raise BodyMismatch(ledger.height, "transactions", was, expected)
         applied = apply_block(ledger, inputs)
+        dev_epoch = max(extension.dev_epoch, ledger.status.dev_epoch)
+        extension = extension._replace(dev_epoch=dev_epoch)
         commit = self.states.commit(parent.block.header.state_root, ledger.changes())
         block = seal(applied, extension, parent.block.header, commit.root, inputs)
         crash_point("block: executed")
@@ -200,8 +231,14 @@ class Blockchain:
         )
         people = [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT]
         inputs = [tx.data for tx in block.transactions if tx.sender == SYSTEM_ACCOUNT and tx.data]
+        governance = [data for data in inputs if not is_operation(data)]
         try:
-            return self.execute(people, block.extension.time_ms, certificate, inputs)
+            development = development_of(block)
+        except EncodingError as error:
+            raise BodyMismatch(height, "transactions", str(error), "operations") from error
+        time_ms = block.extension.time_ms
+        try:
+            return self.execute(people, time_ms, certificate, governance, development)
         except InvalidTransaction as refusal:
             field = refusal.__notes__[-1]
             raise BodyMismatch(height, field, "included", str(refusal)) from refusal
@@ -244,6 +281,15 @@ class Blockchain:
             block = self.store.load_block(certificate.block_hash)
         assert block is not None, "a certificate is taken for a block of this branch"
         return block
+
+    def next_epoch(self) -> int:
+        """Return the development epoch of the head's successor."""
+        reverted = self.reverts[-1].dev_epoch if self.reverts else 0
+        return max(reverted, self.head.block.extension.dev_epoch)
+
+    def next_identity(self) -> Identity:
+        """Return the branch that the head's successor is signed for."""
+        return self.identity_of(self.head.block)._replace(dev_epoch=self.next_epoch())
 
     def identity_of(self, block: Block) -> Identity:
         """Return the branch that signatures over a block are for."""
@@ -303,13 +349,15 @@ class Blockchain:
 
     def _raise_certificate(self, certificate: Certificate) -> None:
         with self._certificate_lock:
-            if self.certificate is None or certificate.height > self.certificate.height:
+            is_here = self.store.load_canonical(certificate.height) == certificate.block_hash
+            is_news = self.certificate is None or certificate.height > self.certificate.height
+            if is_here and is_news:  # a revert may have taken the block out just now
                 self.certificate = certificate
 
-    def _load_certificate(self) -> Certificate | None:
+    def _load_certificate(self, head: Block) -> Certificate | None:
         """Find the newest certificate on disk: above the one that the head names, or that one."""
-        block: Block | None = self.head.block
-        named = self.head.block.extension.certified_height
+        block: Block | None = head
+        named = head.extension.certified_height
         while block is not None and block.header.number > 0:
             certificate = self.store.load_certificate(block.hash)
             if certificate is not None or block.header.number <= named:
@@ -330,7 +378,7 @@ class Blockchain:
         """
         with self.write_lock:
             self.head = self._open_head(block)
-            self.certificate = self._load_certificate()
+            self.certificate = self._load_certificate(self.head.block)
             finalized = self.finalized.header
             if self.store.load_canonical(finalized.number) != self.finalized.hash:
                 parent = self.store.load_block(block.header.parent_hash)
@@ -338,6 +386,59 @@ class Blockchain:
                 self.finalized = parent
         for listener in self._listeners:
             listener(self.head)
+
+    # --- development -----------------------------------------------------------------------------
+
+    def revert_to(
+        self,
+        block: Block,
+        dev_epoch: int,
+        *,
+        offset_ms: int,
+        derived: Derived | None = None,
+    ) -> None:
+        """Make an earlier block of this branch the head again (DESIGN section 9).
+
+        What came after it stays on disk by hash, and is of no branch. `dev_epoch` is the next
+        block's, `offset_ms` the time offset that it begins with. `derived`, if known, is what a
+        head at this block had in memory; without it everything derived is made anew, the flat
+        table too: what a fault altered does not survive.
+        """
+        with self.write_lock:
+            left, above = [], self.head.block
+            while above.hash != block.hash:
+                left.append(above)
+                parent = self.store.load_block(above.header.parent_hash)
+                assert parent is not None, "a revert stays on its own branch"
+                above = parent
+            revert = Revert(
+                dev_epoch,
+                block.header.number,
+                block.hash,
+                offset_ms,
+                self.head.block.header.number,
+                self.head.block.hash,
+            )
+            rows = build_revert(self.store, revert, left)
+            puts = rows.puts if derived else [*rows.puts, untag_row(keys.STATE_TABLES)]
+            crash_point("revert: before the batch")
+            self._kv.write(puts, rows.deletes)
+            crash_point("revert: after the batch")
+            self.store.save_head_file(block.header.number, block.hash)
+            self.reverts = load_reverts(self.store)
+            head = self._open_head(block, derived)
+            with self._certificate_lock:  # first: nobody shall see it above the head
+                self.certificate = self._load_certificate(block)
+            self.head = head
+            if self.finalized.header.number > block.header.number:
+                self.finalized = block
+            for listener in self._reverted:
+                listener(left)
+
+    def development(self) -> Development:
+        """Return what development operations have added up to at the head."""
+        data = self.head.state.get_record(GOVERNANCE, keys.DEVELOPMENT.key(None))
+        return NONE if data is None else keys.DEVELOPMENT.codec.decode(data)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -424,15 +525,16 @@ class Blockchain:
         self.store.save_block(block, (), commit)
         return block
 
-    def _open_head(self, block: Block) -> Head:
+    def _open_head(self, block: Block, derived: Derived | None = None) -> Head:
         root = block.header.state_root
         if self.states.flat_root() != root:
             self.states.move_flat(root)
         receipts = self.store.load_receipts(block.hash)
         assert receipts is not None, "receipts are written with their block"
         state = self.states.flat(self._kv.snapshot())
-        derived = Derived(state, {}, None)
-        derived.load(self._ledger(state, derived, block, block.extension.time_ms).market_ids)
+        if derived is None:
+            derived = Derived(state, {}, None)
+            derived.load(self._ledger(state, derived, block, block.extension.time_ms).market_ids)
         return Head(block, receipts, state, derived)
 
     def _ledger(
@@ -440,3 +542,12 @@ class Blockchain:
     ) -> StateLedger:
         moment = Moment(Height(parent.header.number + 1), time_ms, parent.extension.time_ms)
         return StateLedger(state, derived, moment, self.genesis.chain_id, self.genesis_hash)
+
+
+def development_of(block: Block) -> list[Operation]:
+    """Return the development operations that a block carries; EncodingError if one is none."""
+    return [
+        decode_operation(tx.data)
+        for tx in block.transactions
+        if tx.sender == SYSTEM_ACCOUNT and is_operation(tx.data)
+    ]

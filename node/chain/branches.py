@@ -1,17 +1,20 @@
-"""Branches: what a fork leaves behind, and how the canonical index moves to another block.
+"""Branches: what a fork or a revert leaves, and how the canonical index moves to another block.
 
 Blocks, receipts and states are kept by hash on every branch; only the index beside them says which
 is canonical. A flip rewrites that index in one batch, and what it takes out stays readable by
-(fork_id, number) and by transaction hash, for forensics.
+(fork_id, number) and by transaction hash, for forensics. A development revert moves it back along
+its own branch; what it takes out stays by hash alone, and an epoch counts it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from node.chain import keys
 from node.chain.block import Block
-from node.chain.store import BlockStore, Place
+from node.chain.store import BlockStore, Place, Revert
+from node.encoding import codec_of
 from node.units import Hash32, Height
 
 
@@ -99,3 +102,29 @@ def _fork_id_of(store: BlockStore, block_hash: Hash32) -> int:
     found = store.load_header(block_hash)
     assert found is not None, "the index names blocks that are kept"
     return found[1].fork_id
+
+
+# --- development reverts --------------------------------------------------------------------------
+
+
+def build_revert(store: BlockStore, revert: Revert, left: Sequence[Block]) -> Flip:
+    """Return the rows that make an earlier block of the branch the head again.
+
+    An earlier revert to that height or above shaped only what goes now: its row goes too.
+    """
+    flip = Flip([], [])
+    for block in left:
+        height = block.header.number
+        flip.deletes.extend([keys.canonical_row(height), keys.bloom_row(height)])
+        flip.deletes.extend(keys.transaction_row(tx.hash) for tx in block.transactions)
+    for earlier in load_reverts(store):
+        if earlier.height >= revert.height:
+            flip.deletes.append(keys.revert_row(earlier.dev_epoch))
+    flip.puts.append((keys.revert_row(revert.dev_epoch), codec_of(Revert).encode(revert)))
+    flip.puts.append((keys.HEAD_ROW, revert.block_hash))
+    return flip
+
+
+def load_reverts(store: BlockStore) -> Sequence[Revert]:
+    """Return the reverts that shaped the head's branch, oldest first; their heights ascend."""
+    return tuple(codec_of(Revert).decode(row) for _, row in store.kv.items(keys.REVERTS))

@@ -4,7 +4,8 @@ The sequencer calls it to seal, a validator to compare, an auditor to replay wit
 Order is consensus (RULES O6): a body lists its transactions by class, and between the classes the
 protocol does its own work, in the order written here. What it did is carried by at most three
 system transactions, at the phase boundaries, so that every Ethereum library can read it. What the
-council signed and nobody paid for goes ahead of them, a system transaction each.
+council signed and nobody paid for goes ahead of them, a system transaction each; so do, on a
+development chain, the operations of its helpers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from node.chain.block import Receipt, bloom_of
+from node.chain.development import (
+    PACING,
+    Call,
+    Operation,
+    check_native,
+    encode_operation,
+    process_call_begin,
+    process_operation,
+)
 from node.chain.ledger import StateLedger
 from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
 from node.chain.transaction import Transaction, effective_gas_price
@@ -24,6 +34,7 @@ from node.errors import (
     InvalidTransaction,
     NonceTooHigh,
     NonceTooLow,
+    OperationRefused,
     Refusal,
 )
 from node.governance.fork import compute_nonce_floor
@@ -63,6 +74,8 @@ class BlockInput(NamedTuple):
     gas_limit: int
     governance_inputs: Sequence[bytes] = ()
     """Calldata of Governance: actions that the council signed, each in a system transaction."""
+    development: Sequence[Operation] = ()
+    """Development operations, each in a system transaction (DESIGN section 9)."""
 
 
 class Applied(NamedTuple):
@@ -82,31 +95,33 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     """
     run = _Run(ledger, block)
     bodies = split_by_class(block.transactions, ledger, block.gas_limit)
+    calls = split_calls(block.development)
     require_halt_obeyed(ledger, block, bodies)
 
     modes.process_gap(ledger)
     maintenance.process_maintenance(ledger)
     run.apply_governance_inputs(block.governance_inputs)
-    run.apply_transactions(bodies[ActionClass.GOVERNANCE])
-    run.apply_transactions(bodies[ActionClass.REPORT])
+    run.apply_development(block.development)
+    run.apply_transactions(bodies[ActionClass.GOVERNANCE], calls[ActionClass.GOVERNANCE])
+    run.apply_transactions(bodies[ActionClass.REPORT], calls[ActionClass.REPORT])
     oracle.process_prices(ledger)
     modes.process_alarms(ledger)
     mark.process_mark(ledger)
     funding.process_funding(ledger)
-    run.apply_transactions(bodies[ActionClass.ACCOUNT])
+    run.apply_transactions(bodies[ActionClass.ACCOUNT], calls[ActionClass.ACCOUNT])
     expiry.process_expiries(ledger)
     modes.process_post_only_limits(ledger)
     run.apply_system_transaction()
 
-    run.apply_transactions(bodies[ActionClass.CANCEL])
-    run.apply_transactions(bodies[ActionClass.POST_ONLY])
+    run.apply_transactions(bodies[ActionClass.CANCEL], calls[ActionClass.CANCEL])
+    run.apply_transactions(bodies[ActionClass.POST_ONLY], calls[ActionClass.POST_ONLY])
     liquidation.process_liquidations(ledger)
     vault.process_negative_balances(ledger)
     vault.process_vault_orders(ledger)
     trigger.process_fired_triggers(ledger)
     run.apply_system_transaction()
 
-    run.apply_transactions(bodies[ActionClass.ORDER])
+    run.apply_transactions(bodies[ActionClass.ORDER], calls[ActionClass.ORDER])
     trigger.process_new_triggers(ledger)
     funding.process_premium_sample(ledger)
     modes.process_reopening(ledger)
@@ -119,6 +134,7 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     parent = ledger.parent()
     invariants.check_block(parent, ledger, ledger.touched())
     token_invariants.check_block(parent, ledger, ledger.touched_tokens())
+    check_native(ledger)
     return run.result()
 
 
@@ -153,6 +169,15 @@ def split_by_class(
     return bodies
 
 
+def split_calls(operations: Sequence[Operation]) -> list[list[Call]]:
+    """Return the calls in the name of others by class: each has its sender's place in the block."""
+    calls: list[list[Call]] = [[] for _ in ActionClass]
+    for each in operations:
+        if isinstance(each, Call):
+            calls[classify(each.to, each.data)].append(each)
+    return calls
+
+
 def require_halt_obeyed(
     ledger: StateLedger, block: BlockInput, bodies: Sequence[Sequence[Transaction]]
 ) -> None:
@@ -165,6 +190,7 @@ def require_halt_obeyed(
     is_due = maintenance.ends_halt(ledger)
     actions = len(block.governance_inputs) + len(bodies[ActionClass.GOVERNANCE])
     others = len(block.transactions) - len(bodies[ActionClass.GOVERNANCE])
+    others += sum(not isinstance(each, PACING) for each in block.development)
     if others or not (actions or is_due):
         was = f"{actions} council actions, {others} others"
         expected = "council actions alone: the chain is HALTED"
@@ -209,11 +235,28 @@ class _Run:
                 raise BodyMismatch(height, field, "included", str(refusal)) from refusal
             self._append_system_transaction(data, tuple(self._take_logs()))
 
-    def apply_transactions(self, transactions: Sequence[Transaction]) -> None:
-        """Apply people's transactions, in order."""
+    def apply_development(self, operations: Sequence[Operation]) -> None:
+        """Carry out development operations, in order; calls wait for their class."""
+        self._protocol_logs += self._take_logs()
+        for operation in operations:
+            if isinstance(operation, Call):
+                continue
+            try:
+                process_operation(self._ledger, operation)
+            except OperationRefused as refusal:
+                raise self._refused(refusal) from refusal
+            data = encode_operation(operation)
+            self._append_system_transaction(data, tuple(self._take_logs()))
+
+    def apply_transactions(
+        self, transactions: Sequence[Transaction], calls: Sequence[Call] = ()
+    ) -> None:
+        """Apply people's transactions, in order, then what is done in their name."""
         self._protocol_logs += self._take_logs()
         for tx in transactions:
             self._apply_transaction(tx)
+        for call in calls:
+            self._apply_call(call)
 
     def apply_system_transaction(self) -> None:
         """Carry what the protocol did since the last one, if it did anything to be read."""
@@ -222,13 +265,35 @@ class _Run:
             logs, self._protocol_logs = tuple(self._protocol_logs), []
             self._append_system_transaction(b"", logs)
 
-    def _append_system_transaction(self, data: bytes, logs: tuple[Log, ...]) -> None:
+    def _refused(self, refusal: OperationRefused) -> BodyMismatch:
+        field = f"transactions[{len(self._body)}]"
+        return BodyMismatch(self._ledger.height, field, "included", str(refusal))
+
+    def _append_system_transaction(
+        self, data: bytes, logs: tuple[Log, ...], *, status: int = 1, output: bytes = b""
+    ) -> None:
         ledger = self._ledger
         native = ledger.get_native(SYSTEM_ACCOUNT)
         nonce = ledger.get_nonce(SYSTEM_ACCOUNT)
         ledger.set_native(SYSTEM_ACCOUNT, native._replace(nonce=nonce + 1))
         tx = build_system_transaction(ledger.chain_id, nonce, data)
-        self._append(tx, status=1, gas=0, price=Wei(0), logs=logs, output=b"")
+        self._append(tx, status=status, gas=0, price=Wei(0), logs=logs, output=output)
+
+    def _apply_call(self, call: Call) -> None:
+        ledger = self._ledger
+        try:
+            process_call_begin(ledger, call)
+        except OperationRefused as refusal:
+            raise self._refused(refusal) from refusal
+        checkpoint = ledger.checkpoint()
+        status, output = 1, b""
+        try:
+            execute(ledger, call.sender, call.to, call.value, call.data)
+        except Refusal as refusal:
+            ledger.revert(checkpoint)
+            status, output = 0, encode_refusal(refusal)
+        logs = tuple(self._take_logs())
+        self._append_system_transaction(encode_operation(call), logs, status=status, output=output)
 
     def _apply_transaction(self, tx: Transaction) -> None:
         ledger = self._ledger

@@ -12,6 +12,7 @@ LevelDB: every table has a one-byte prefix.
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from node.chain.development import Development
 from node.crypto import keccak256
 from node.encoding import Codec, codec_of
 from node.governance.audit import ActionUse, AuditEntry, AuditLog
@@ -150,6 +151,8 @@ ALLOWANCES: Place[tuple[Address, Address], Allowance] = Place(
 PERMIT_NONCES = _by_account(0x33, PermitNonce, TOKEN)
 FAUCET_CLAIMS = _by_account(0x34, FaucetClaim, TOKEN)
 
+DEVELOPMENT = _single(0x40, Development, GOVERNANCE)
+
 
 def find_place(key: bytes) -> Place[Any, Any] | None:
     """Return what kind of record a key holds, None if no kind is written so."""
@@ -279,3 +282,23 @@ ENDED_HOLDS = b"y"
 def ended_hold_row(digest: Hash32) -> bytes:
     """Return the row of an ended hold, by what the council signed to halt."""
     return ENDED_HOLDS + digest
+
+
+REVERTS = b"e"
+"""What the row of every development revert begins with."""
+
+
+def revert_row(dev_epoch: int) -> bytes:
+    """Return the row of the revert with which an epoch began (DESIGN section 9)."""
+    return REVERTS + dev_epoch.to_bytes(4, "big")
+
+
+MARKS_ROW = b"mmarks"
+"""How many development snapshots were taken, decimal: their ids are never used again."""
+DEVELOPMENT_MARKS = b"z"
+"""What the row of every development snapshot begins with."""
+
+
+def development_mark_row(number: int) -> bytes:
+    """Return the row that names the block of a development snapshot."""
+    return DEVELOPMENT_MARKS + number.to_bytes(8, "big")

@@ -13,6 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from node.chain import keys
 from node.chain.deadlines import DeadlineTable, Queue, load_queue
+from node.chain.development import NONE as NO_DEVELOPMENT
+from node.chain.development import Development
 from node.chain.keys import MarketIds, Place
 from node.governance.audit import AuditLog
 from node.governance.council import Council
@@ -436,6 +438,7 @@ class StateLedger:
         self.action_uses = table(keys.ACTION_USES)
         self._audit_log = table(keys.AUDIT_LOG)
         self._token_supply = table(keys.TOKEN_SUPPLY)
+        self._development = table(keys.DEVELOPMENT)
 
     # --- perp ------------------------------------------------------------------------------------
 
@@ -612,9 +615,31 @@ class StateLedger:
         self.journal.append((self.natives.__setitem__, (address, self.get_native(address))))
         self.natives[address] = native
 
+    def native_change(self) -> int:
+        """Return by how much the sum of all native balances differs from the parent's, in wei."""
+        base = self._native_base
+        return sum(native.balance - base[each].balance for each, native in self.natives.items())
+
     def get_nonce(self, address: Address) -> int:
         """Return the next nonce: the account's own, but not below the fork's floor."""
         return max(self.get_native(address).nonce, self.status.fork_id << 32)
+
+    # --- development -----------------------------------------------------------------------------
+
+    @property
+    def development(self) -> Development:
+        """What development operations have added up to."""
+        return self._development.get(None) or NO_DEVELOPMENT
+
+    @property
+    def parent_development(self) -> Development:
+        """What they had added up to in the parent's state."""
+        self._development.get(None)
+        return self._development.base[None] or NO_DEVELOPMENT
+
+    def set_development(self, development: Development, /) -> None:
+        """Write what they add up to."""
+        self._development.set(None, development)
 
     # --- the block's end -------------------------------------------------------------------------
 

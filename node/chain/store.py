@@ -30,6 +30,7 @@ from node.chain.block import (
 from node.chain.certificate import Certificate, decode_certificate, encode_certificate
 from node.chain.crash import crash_point
 from node.crypto import keccak256
+from node.encoding import codec_of
 from node.errors import ForeignDatabase, StaleDatabase
 from node.state.kv import KeyValue
 from node.state.store import Commit
@@ -48,6 +49,20 @@ class Place(NamedTuple):
 
     block_hash: Hash32
     tx_index: int
+
+
+class Revert(NamedTuple):
+    """A development revert: where its epoch began (DESIGN section 9)."""
+
+    dev_epoch: int
+    height: Height
+    block_hash: Hash32
+    """Of the block that became the head again."""
+    offset_ms: int
+    """The time offset that the next block begins with: time goes on from the block's own."""
+    left_height: Height
+    left_hash: Hash32
+    """Of the head that was left."""
 
 
 class BlockStore:
@@ -212,9 +227,12 @@ class BlockStore:
         self._save_head_file(height, block_hash)
 
     def _is_orphan(self, head: Block | None, height: Height, block_hash: Hash32) -> bool:
-        """Tell whether a fork left this block: the side file is written after the head flips."""
+        """Tell whether a fork or a revert left it: the side file follows the flip of the head."""
         forks = range(0 if head is None else head.extension.fork_id)
-        return any(self._kv.get(keys.orphan_row(fork, height)) == block_hash for fork in forks)
+        if any(self._kv.get(keys.orphan_row(fork, height)) == block_hash for fork in forks):
+            return True
+        reverts = [codec_of(Revert).decode(row) for _, row in self._kv.items(keys.REVERTS)]
+        return any((each.left_height, each.left_hash) == (height, block_hash) for each in reverts)
 
     def _load_head_file(self) -> tuple[Height, Hash32] | None:
         if self._head_file is None or not self._head_file.exists():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from node.chain.block import Block, Receipt
 from node.chain.blockchain import Blockchain
@@ -24,6 +24,7 @@ from node.chain.ledger import StateLedger
 from node.chain.log_search import FoundLog
 from node.chain.transaction import AccessList, Transaction, decode_transaction
 from node.config import Role
+from node.consensus.development import Development
 from node.consensus.dispute import Dispute
 from node.consensus.faults import Fault, Faults
 from node.consensus.hold import Held
@@ -70,6 +71,7 @@ from node.system.gas import intrinsic_gas
 from node.system.governance import GovernanceView, compute_view, get_audit_entries
 from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 READ_THREADS = 2
@@ -175,6 +177,7 @@ class Core:
         driver: Driver,
         *,
         faults: Faults | None = None,
+        development: Development | None = None,
         role: Role = Role.SEQUENCER,
         data_dir: Path | None = None,
     ) -> None:
@@ -184,6 +187,8 @@ class Core:
         self._served = ServedBranch(blockchain, driver.recovery)
         self._faults = faults
         """Only with --faults."""
+        self._development = development
+        """Only at the sequencer of a chain whose genesis says `dev`."""
         self._role = role
         self._data_dir = data_dir
         """None where everything is in memory."""
@@ -191,6 +196,7 @@ class Core:
         """Whom the peer link has now; nobody without one."""
         self._reads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="core-read")
         self._submits = ThreadPoolExecutor(1, thread_name_prefix="core-submit")
+        self._develops = ThreadPoolExecutor(1, thread_name_prefix="core-develop")
         genesis = blockchain.genesis
         self.chain_id = genesis.chain_id
         self.genesis_hash = blockchain.genesis_hash
@@ -200,6 +206,7 @@ class Core:
     def close(self) -> None:
         """End the threads; what they do now is finished first."""
         self._submits.shutdown()
+        self._develops.shutdown(cancel_futures=True)
         self._reads.shutdown()
 
     # --- heads and subscriptions -----------------------------------------------------------------
@@ -226,6 +233,10 @@ class Core:
         """Call `listener` in the core's thread with every block that a fork left, newest first."""
         self._served.on_left(listener)
 
+    def subscribe_reverted(self, listener: Listener) -> None:
+        """Call `listener` in the core's thread with what is the head after a revert."""
+        self._served.on_reverted(listener)
+
     def subscribe_pending(self, listener: Callable[[Transaction], None]) -> None:
         """Call `listener` in the core's thread with every admitted transaction."""
         self._mempool.on_admitted(listener)
@@ -240,7 +251,7 @@ class Core:
             reason=phase.reason,
             mode=ledger.status.mode,
             fork_id=ledger.status.fork_id,
-            dev_epoch=ledger.status.dev_epoch,
+            dev_epoch=self._blockchain.next_epoch(),
             latest=heads.latest.header.number,
             safe=heads.safe.header.number,
             finalized=heads.finalized.header.number,
@@ -267,6 +278,25 @@ class Core:
     def has_faults(self) -> bool:
         """Whether faults on purpose can be done here."""
         return self._faults is not None
+
+    @property
+    def has_development(self) -> bool:
+        """Whether the development helpers exist here."""
+        return self._development is not None
+
+    async def develop(
+        self,
+        helper: Callable[Concatenate[Development, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """Do what a method of `Development` does, one request after the other.
+
+        Raises OperationRefused or ActionImpossible.
+        """
+        development = self._development
+        assert development is not None, "only on a development chain"
+        return await self._in(self._develops, lambda: helper(development, *arguments, **named))
 
     async def inject_fault(self, fault: Fault) -> int:
         """Do a fault on purpose; return the value before. Raises FaultRefused."""

@@ -52,9 +52,9 @@ class Disputes:
         return True
 
     def current(self) -> Sequence[Dispute]:
-        """Return the disputes about the branch of the head."""
-        extension = self._blockchain.head.block.extension
-        branch = (extension.fork_id, extension.dev_epoch)
+        """Return the disputes about the branch that the head goes on with."""
+        identity = self._blockchain.next_identity()
+        branch = (identity.fork_id, identity.dev_epoch)
         return [each for each in self._all if each[:2] == branch]
 
     def find_stop(self, withdrawn: frozenset[int] = frozenset()) -> Dispute | None:

@@ -1,6 +1,7 @@
 """Transactions that wait for a block: by sender and nonce, chosen by class and arrival (RULES O8).
 
-Derived and forgettable: a restart forgets what no block holds, and whoever sent it sends it again.
+Derived and forgettable: a restart forgets what no block holds, and whoever sent it sends it again;
+so does a development revert: what waited was signed for a state that is no more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain, Head
+from node.chain.development import is_operation
 from node.chain.execution import class_gas_limit, max_cost, transaction_gas
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transaction import Transaction, validate_transaction
@@ -116,6 +118,7 @@ class Mempool:
         self._fork_id = blockchain.head.block.extension.fork_id
         self._listeners: list[Callable[[Transaction], None]] = []
         blockchain.on_head(self._on_head)
+        blockchain.on_reverted(lambda _: self.clear())
 
     def __len__(self) -> int:
         return len(self._by_hash)
@@ -238,10 +241,37 @@ class Mempool:
             self._senders[address] = sender
         return sender
 
+    # --- development ------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        with self._lock:
+            self._senders.clear()
+            self._by_hash.clear()
+            self._by_sender.clear()
+
+    def drop(self, tx_hash: Hash32) -> bool:
+        """Forget a transaction; tell whether it waited."""
+        with self._lock:
+            waiting = self._by_hash.get(tx_hash)
+            if waiting is not None:
+                self._forget(waiting.tx)
+            return waiting is not None
+
+    def drop_sender(self, sender: Address) -> None:
+        """Forget all that a sender has waiting."""
+        with self._lock:
+            for waiting in list(self._by_sender.get(sender, {}).values()):
+                self._forget(waiting.tx)
+
+    # --- within -----------------------------------------------------------------------------------
+
     def _on_head(self, head: Head) -> None:
         with self._lock:
             self._senders.clear()
             self._drop_included(head.block)
+            if _has_operation(head.block):
+                self._drop_used()
             if head.block.extension.fork_id != self._fork_id:
                 self._fork_id = head.block.extension.fork_id
                 self._drop_below(compute_nonce_floor(self._fork_id))
@@ -261,12 +291,24 @@ class Mempool:
     def _drop_below(self, floor: int) -> None:
         """Forget what a fork made impossible: all that was signed before it (RECOVERY, step 2)."""
         for waiting in [each for each in self._by_hash.values() if each.tx.nonce < floor]:
-            tx = waiting.tx
-            del self._by_hash[tx.hash]
-            own = self._by_sender[tx.sender]
-            del own[tx.nonce]
-            if not own:
-                del self._by_sender[tx.sender]
+            self._forget(waiting.tx)
+
+    def _drop_used(self) -> None:
+        """Forget what a development operation made impossible: it may have moved any nonce."""
+        for waiting in list(self._by_hash.values()):
+            if waiting.tx.nonce < self._sender(waiting.tx.sender).nonce:
+                self._forget(waiting.tx)
+
+    def _forget(self, tx: Transaction) -> None:
+        del self._by_hash[tx.hash]
+        own = self._by_sender[tx.sender]
+        del own[tx.nonce]
+        if not own:
+            del self._by_sender[tx.sender]
+
+
+def _has_operation(block: Block) -> bool:
+    return any(tx.sender == SYSTEM_ACCOUNT and is_operation(tx.data) for tx in block.transactions)
 
 
 def _check_replacement(tx: Transaction, replaced: Transaction) -> None:

@@ -157,6 +157,15 @@ class ForkConfirmation(NamedTuple):
     """FORK over block_hash and state_root, under the new fork's identity."""
 
 
+class Reverted(NamedTuple):
+    """A development chain went back to a block, which `dev_epoch` goes on from (DESIGN 9)."""
+
+    dev_epoch: int
+    height: Height
+    block_hash: Hash32
+    offset_ms: int
+
+
 Message = (
     Hello
     | Proposal
@@ -172,6 +181,7 @@ Message = (
     | ForkPlan
     | ForkConfirmation
     | SnapshotRequest
+    | Reverted
 )
 
 CODES: dict[type[Any], int] = {
@@ -189,6 +199,7 @@ CODES: dict[type[Any], int] = {
     ForkPlan: 12,
     ForkConfirmation: 13,
     SnapshotRequest: 14,
+    Reverted: 15,
 }
 """The codes are for ever; a new message takes a new one."""
 

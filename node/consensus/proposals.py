@@ -5,6 +5,7 @@ from __future__ import annotations
 from node.chain.block import Block, encode_wire_block
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import encode_certificate
+from node.chain.store import Revert
 from node.consensus.messages import (
     AccountRow,
     Blocks,
@@ -13,6 +14,7 @@ from node.consensus.messages import (
     GetChanges,
     Proposal,
     RecordRow,
+    Reverted,
 )
 from node.errors import MissingState
 from node.state.store import EMPTY_CODE_HASH, AccountChange
@@ -28,13 +30,19 @@ ROWS_MAX = 100_000
 def make_proposal(blockchain: Blockchain, block: Block) -> Proposal:
     """Return a canonical block with its author's signature and the certificate that it names."""
     certified = blockchain.block_at(block.extension.certified_height)
-    assert certified is not None, "a block names a certificate of its own branch"
+    if certified is None:  # a revert takes both out just now: whoever gets this drops it
+        certified = block
     certificate = blockchain.store.load_certificate(certified.hash)
     return Proposal(
         encode_wire_block(block),
         blockchain.store.load_signature(block.hash),
         b"" if certificate is None else encode_certificate(certificate),
     )
+
+
+def make_reverted(revert: Revert) -> Reverted:
+    """Return how peers hear of a development revert."""
+    return Reverted(revert.dev_epoch, revert.height, revert.block_hash, revert.offset_ms)
 
 
 def answer_blocks(blockchain: Blockchain, request: GetBlocks) -> Blocks:

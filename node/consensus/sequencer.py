@@ -1,9 +1,10 @@
 """The built-in driver: it chooses, seals and commits a block every block time, and gathers.
 
 With instant sealing a block follows each admission, and an empty one at least every third of the
-gap limit, so that an idle chain is no outage (RULES X2). With validators, sealing pauses while too
-many blocks wait for their certificates, and stops when disputes make a certificate impossible, or
-when an invariant refuses a block (DESIGN section 6).
+gap limit, so that an idle chain is no outage (RULES X2). A development chain may change its pace
+while it runs, and seals its helpers' operations in between. With validators, sealing pauses while
+too many blocks wait for their certificates, and stops when disputes make a certificate impossible,
+or when an invariant refuses a block (DESIGN section 6).
 
 Threads: one thread of its own executes and commits, holding the chain's write lock; peers' messages
 come from any other thread, one at a time under the sequencer's own lock, and touch signatures,
@@ -18,9 +19,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from node.chain.block import Block
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import encode_certificate, proposal_bytes
+from node.chain.development import PACING, Operation
+from node.chain.transaction import Transaction
 from node.consensus.attestations import Attestations
+from node.consensus.block_time import BlockTime, Moment
 from node.consensus.disputes import Disputes
 from node.consensus.hold import Hold
 from node.consensus.mempool import Mempool
@@ -38,7 +43,12 @@ from node.consensus.messages import (
     SnapshotSignature,
 )
 from node.consensus.phase import LAGGING, OPEN, STOPPED, Phase
-from node.consensus.proposals import answer_blocks, answer_changes, make_proposal
+from node.consensus.proposals import (
+    answer_blocks,
+    answer_changes,
+    make_proposal,
+    make_reverted,
+)
 from node.consensus.recovery import Carried, Recovery
 from node.consensus.snapshots import Snapshots
 from node.consensus.submissions import Body, Submissions, Taken, stands
@@ -53,6 +63,7 @@ from node.errors import (
     Refusal,
     show,
 )
+from node.perp.status import Mode
 from node.snapshot.approval import decode_signed_plan
 from node.snapshot.plan import decode_plan
 from node.units import Height, TimeMs
@@ -91,6 +102,9 @@ class Sequencer:
         self._block_time_ms = block_time_ms
         self._instant = instant
         self._clock_ms = clock_ms
+        self.time = BlockTime(blockchain, clock_ms)
+        self._due_ms: int | None = None
+        """When the next block is due whatever waits; None: never by itself."""
         self._seed = seed
         _require_key(blockchain, seed)
         self._wake = threading.Event()
@@ -106,7 +120,7 @@ class Sequencer:
         self.submissions = Submissions(blockchain, hold or Hold())
         self.submissions.on_taken(self._on_action_taken)
         self.snapshots = snapshots
-        self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=clock_ms)
+        self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=self.time)
         self.recovery.on_carried(lambda plan: self._publish(ForkPlan(plan)))
         self.recovery.on_forking(lambda: None, self._begin_branch)
         self.recovery.on_passed(self._resume.set)
@@ -115,8 +129,8 @@ class Sequencer:
         self.is_sequencing = True
         self.failure: PerpnodeError | None = None
         """What refused a block, if anything did: reads go on."""
-        if instant:
-            mempool.on_admitted(lambda _: self._wake.set())
+        mempool.on_admitted(self._on_admitted)
+        blockchain.on_reverted(self._on_reverted)
 
     def start(self) -> None:
         """Begin to seal."""
@@ -169,15 +183,29 @@ class Sequencer:
         an empty one, 1 ms after its parent, until the chain is beyond the branch that was left.
         """
         with self._blockchain.write_lock:
-            if not self.recovery.is_forking():
-                time_ms = self._next_time()
-                body = self.submissions.choose(self._mempool, time_ms)
-            elif self.recovery.is_open():
-                time_ms = TimeMs(self._blockchain.head.block.extension.time_ms + 1)
-                body = Body([], [])
+            if self.recovery.is_forking():
+                if not self.recovery.is_open():
+                    return 0
+                parent_ms = self._blockchain.head.block.extension.time_ms
+                moment, body = Moment(TimeMs(parent_ms + 1), []), Body([], [])
             else:
+                moment = self.time.choose()
+                chosen = self.submissions.choose(self._mempool, moment.time_ms)
+                if chosen is None:
+                    return 0
+                body = chosen
+            self._seal(moment, body)
+            return len(body.transactions)
+
+    def seal_ready(self) -> int:
+        """Make a block if anything waits that it can take; return how many transactions it took."""
+        with self._blockchain.write_lock:
+            moment = self.time.choose()
+            body = self.submissions.choose(self._mempool, moment.time_ms)
+            if self.recovery.is_forking() or body is None or not any(body):
                 return 0
-            return 0 if body is None else self._seal(body, time_ms)
+            self._seal(moment, body)
+            return len(body.transactions)
 
     def seal_governance(self) -> None:
         """Make one block of the council's actions alone, if any waits: it governs a lagging chain.
@@ -186,28 +214,78 @@ class Sequencer:
         they do not sign for.
         """
         with self._blockchain.write_lock:
-            time_ms = self._next_time()
-            body = self.submissions.choose_governance(time_ms)
+            moment = self.time.choose()
+            body = self.submissions.choose_governance(moment.time_ms)
             if body is not None and not self.recovery.is_forking():
-                self._seal(body, time_ms)
+                self._seal(moment, body)
 
-    def _next_time(self) -> TimeMs:
-        return TimeMs(max(self._clock_ms(), self._blockchain.head.block.extension.time_ms + 1))
+    def seal_operations(
+        self, operations: Sequence[Operation], *, offset_ms: int | None = None
+    ) -> Block:
+        """Make a block that carries development operations, and return it.
 
-    def _seal(self, body: Body, time_ms: TimeMs) -> int:
+        What waits comes along unless an operation could take from it what it needs; the council's
+        actions always do. Raises ActionImpossible while the chain is HALTED, and InvalidBlock if an
+        operation, or an invariant after it, refuses: nothing is written then.
+        """
+        blockchain = self._blockchain
+        with blockchain.write_lock:
+            if blockchain.ledger_after(blockchain.head.block).status.mode == Mode.HALTED:
+                raise ActionImpossible("the chain is HALTED: blocks are made for its council alone")
+            moment = self.time.choose(offset_ms)
+            if all(isinstance(each, PACING) for each in operations):
+                body = self.submissions.choose(self._mempool, moment.time_ms)
+            else:
+                body = self.submissions.choose_governance(moment.time_ms)
+            moment.operations.extend(operations)
+            return self._seal(moment, body or Body([], []))
+
+    def _seal(self, moment: Moment, body: Body) -> Block:
         """Execute, sign, commit and publish a block; the caller holds the write lock."""
         blockchain = self._blockchain
-        chosen, inputs = body
-        executed = blockchain.execute(chosen, time_ms, blockchain.certificate, inputs)
+        executed = blockchain.execute(
+            body.transactions,
+            moment.time_ms,
+            blockchain.certificate,
+            body.governance_inputs,
+            moment.operations,
+        )
         block, signature = executed.block, b""
         if self._seed is not None:
             identity = blockchain.identity_of(block)
             message = proposal_bytes(identity, block.header.number, block.hash)
             signature = ed25519_sign(self._seed, message)
         blockchain.commit(executed, signature=signature)
+        self.time.exact_ms = None
         if self._listeners:
             self._publish(make_proposal(blockchain, block))
-        return len(chosen)
+        return block
+
+    def wall_ms(self) -> int:
+        """Return the wall clock."""
+        return self._clock_ms()
+
+    # --- pace ------------------------------------------------------------------------------------
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether a block follows each admission."""
+        return self._instant
+
+    @property
+    def interval_ms(self) -> int | None:
+        """How long after each other blocks come by themselves; None if they don't."""
+        return None if self._instant or not self._block_time_ms else self._block_time_ms
+
+    def set_pace(self, *, instant: bool, interval_ms: int) -> None:
+        """Seal instantly, or every so often; neither: only when somebody asks (development)."""
+        self._instant, self._block_time_ms = instant, interval_ms
+        self._due_ms = self._clock_ms()
+        self._wake.set()  # what waits already is taken now
+
+    def _on_admitted(self, _: Transaction) -> None:
+        if self._instant:
+            self._wake.set()
 
     # --- peers -----------------------------------------------------------------------------------
 
@@ -220,6 +298,7 @@ class Sequencer:
         blockchain = self._blockchain
         head, certificate = blockchain.head.block, blockchain.certificate
         messages: list[Message] = [] if self.snapshots is None else self.snapshots.greeting()
+        messages += [make_reverted(each) for each in blockchain.reverts]
         messages += self.recovery.greeting()
         fork = self.recovery.block
         if head.header.number > 0 and (fork is None or head.hash != fork.hash):
@@ -298,6 +377,12 @@ class Sequencer:
         self._wake.set()
         self._resume.set()
 
+    def _on_reverted(self, _: Sequence[Block]) -> None:
+        """Begin after a development revert as after a fork, and tell everybody."""
+        self.time.exact_ms = None
+        self._begin_branch()
+        self._publish(make_reverted(self._blockchain.reverts[-1]))
+
     # --- attestations, disputes, actions ----------------------------------------------------------
 
     def _on_attestation(self, attestation: Attestation) -> None:
@@ -307,7 +392,8 @@ class Sequencer:
         block = blockchain.block_at(height) if 0 < height <= head else None
         if block is None or block.hash != block_hash:
             found = blockchain.store.load_header(block_hash)
-            if found is not None and found[1].fork_id < blockchain.head.block.extension.fork_id:
+            own = blockchain.next_identity()
+            if found is not None and found[1][1:3] < (own.fork_id, own.dev_epoch):
                 return  # of a branch that was left
             reason = f"{show(block_hash)} is no block of this chain"
             raise InvalidAttestation(height, index, reason)
@@ -360,26 +446,26 @@ class Sequencer:
     # --- the sealing thread ----------------------------------------------------------------------
 
     def _run(self) -> None:
-        due = self._clock_ms()
+        self.set_pace(instant=self._instant, interval_ms=self._block_time_ms)
         while True:
-            self._wait_until(due)
+            self._wait_until_due()
             self._wait_until_open()
             if self._stopping:
                 return
             self._wake.clear()
             started = self._clock_ms()
             try:
-                taken = self._seal_next()
+                taken = self._seal_next(started)
             except PerpnodeError as failure:
                 # An invariant, or the disk, refused the block: nothing was written.
                 self.failure = failure
                 log.error("sealing stopped", reason=str(failure))
                 continue
-            due = self._next_due(started, taken)
+            self._set_due(started, taken)
 
-    def _seal_next(self) -> int:
+    def _seal_next(self, now_ms: int) -> int:
         if self.phase().name != LAGGING:
-            return self.seal()
+            return self.seal() if self._is_due(now_ms) else self.seal_ready()
         self.seal_governance()
         return 0
 
@@ -415,21 +501,31 @@ class Sequencer:
             log.error("sealing stopped", reason=str(failure))
         return True
 
-    def _next_due(self, started: int, taken: int) -> int:
-        if not self._instant:
-            # A late block does not push the ones after it.
-            return max(started + self._block_time_ms, self._clock_ms())
-        if taken and len(self._mempool):
-            return started
-        head = self._blockchain.head.block
-        return started + self._blockchain.ledger_after(head).params.gap_ms_max // GAP_PARTS
+    def _is_due(self, now_ms: int) -> bool:
+        has_pace = self._instant or self._block_time_ms
+        due_ms = self._due_ms
+        return bool(has_pace) and due_ms is not None and now_ms >= due_ms
 
-    def _wait_until(self, due: int) -> None:
+    def _set_due(self, started: int, taken: int) -> None:
+        """Say when the next block is due; one that was late does not push the ones after it."""
+        if self._instant:
+            if taken and len(self._mempool):
+                self._wake.set()
+            head = self._blockchain.head.block
+            gap_ms = self._blockchain.ledger_after(head).params.gap_ms_max
+            self._due_ms = started + gap_ms // GAP_PARTS
+        elif self._block_time_ms:
+            self._due_ms = max(started + self._block_time_ms, self._clock_ms())
+        else:
+            self._due_ms = None
+
+    def _wait_until_due(self) -> None:
         while not self._stopping:
-            left = due - self._clock_ms()
-            if left <= 0 or (self._instant and self._wake.is_set()):
+            now_ms, due_ms = self._clock_ms(), self._due_ms
+            if self._is_due(now_ms) or (self._instant and self._wake.is_set()):
                 return
-            self._wake.wait(left / 1000)
+            left_ms = None if due_ms is None or due_ms <= now_ms else due_ms - now_ms
+            self._wake.wait(None if left_ms is None else left_ms / 1000)
             if not self._instant:
                 self._wake.clear()
 

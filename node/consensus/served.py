@@ -29,6 +29,7 @@ class ServedBranch:
         self._recovery = recovery
         self._heads: list[Listener] = []
         self._left: list[Listener] = []
+        self._reverted: list[Listener] = []
         self._old: Block | None = None
         """The head of the branch that is left, while it is served."""
         self._is_building = False
@@ -36,6 +37,7 @@ class ServedBranch:
             self._old = self._find_old()
         recovery.on_forking(self._before_fork, self._after_fork)
         blockchain.on_head(self._on_head)
+        blockchain.on_reverted(self._on_reverted)
 
     @property
     def latest(self) -> Block:
@@ -47,8 +49,12 @@ class ServedBranch:
         self._heads.append(listener)
 
     def on_left(self, listener: Listener) -> None:
-        """Call `listener` with each block that clients knew and that a fork left."""
+        """Call `listener` with each block that clients knew and that a fork or a revert left."""
         self._left.append(listener)
+
+    def on_reverted(self, listener: Listener) -> None:
+        """Call `listener` with the head after a development revert; `on_left` came before."""
+        self._reverted.append(listener)
 
     def block_at(self, height: Height) -> Block | None:
         """Return the block of a height, None above the head: what is written may not be it yet."""
@@ -107,6 +113,11 @@ class ServedBranch:
             self._tell(self._heads, head.block)
         elif not self._is_building:
             self._flip()
+
+    def _on_reverted(self, left: Sequence[Block]) -> None:
+        for block in left:
+            self._tell(self._left, block)
+        self._tell(self._reverted, self._blockchain.head.block)
 
     def _flip(self) -> None:
         """Serve the new branch, once it is beyond the old one, and tell everybody."""

@@ -6,7 +6,7 @@ every node knows what is certified. Threads: signatures come from any; heads fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -65,6 +65,7 @@ class Snapshots:
         if snapshotter is not None:
             snapshotter.on_snapshot(self._on_made)
         blockchain.on_head(self._on_head)
+        blockchain.on_reverted(self._on_reverted)
         self._raise_finalized()
 
     def start(self) -> None:
@@ -186,6 +187,13 @@ class Snapshots:
         self._certifier.on_head()
         if self._snapshotter is not None:
             self._snapshotter.on_head(head)
+
+    def _on_reverted(self, left: Sequence[Block]) -> None:
+        """Delete the snapshots of blocks that are of no branch any more."""
+        gone = {SnapshotId(each.extension.fork_id, each.header.number) for each in left}
+        for snapshot in gone.intersection(self.directory.ids()):
+            self._certifier.forget(snapshot)
+            self.directory.remove(snapshot)
 
     def _on_certified(self, snapshot: SnapshotId, digest: Hash32) -> None:
         log.info("snapshot certified", snapshot=snapshot.name, manifest=f"0x{digest.hex()}")

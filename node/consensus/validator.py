@@ -26,6 +26,7 @@ from node.chain.blockchain import Blockchain
 from node.chain.certificate import Certificate, decode_certificate, proposal_bytes
 from node.chain.domains import Identity
 from node.chain.system_transaction import SYSTEM_ACCOUNT
+from node.consensus.block_time import BlockTime
 from node.consensus.dispute import (
     Difference,
     Dispute,
@@ -49,6 +50,7 @@ from node.consensus.messages import (
     GetChanges,
     Message,
     Proposal,
+    Reverted,
     SnapshotRequest,
     SnapshotSignature,
 )
@@ -118,13 +120,14 @@ class ValidatorNode:
         recovery: Recovery | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
-        """Take the parts; the clock includes the development offset. A key needs its guard.
+        """Take the parts; the clock is the wall's. A key needs its guard.
 
         Without a `hold` one is kept in memory; a `recovery` shares it.
         """
         assert (seed is None) == (guard is None), "who signs is guarded"
         self._blockchain = blockchain
         self._clock_ms = clock_ms
+        self._time = BlockTime(blockchain, clock_ms)
         self._seed = seed
         self._guard = guard
         self._public_key = b"" if seed is None else ed25519_public_key(seed)
@@ -138,6 +141,8 @@ class ValidatorNode:
         self._waiting_height = 0
         self._is_left_behind = False
         """Whether the sequencer is on a fork that this node has yet to reach."""
+        self._reverts: dict[int, Reverted] = {}
+        """By epoch: development reverts whose block this node has yet to reach."""
         self._found = ""
         """What a node without a key found wrong."""
         self._is_withholding = False
@@ -149,7 +154,7 @@ class ValidatorNode:
         """From other threads, for the next tick."""
         self.submissions.on_taken(lambda data: self._to_tell.append(CouncilAction(data)))
         self.snapshots = snapshots
-        self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=clock_ms)
+        self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=self._time)
         self.recovery.on_forking(lambda: None, self._begin_branch)
         if snapshots is not None:
             snapshots.on_told(self._to_tell.append)
@@ -202,6 +207,8 @@ class ValidatorNode:
                 return self._on_confirmation(message)
             if isinstance(message, Changes):
                 self.recovery.on_changes(message)
+            if isinstance(message, Reverted):
+                return self._on_reverted(message)
             if self.snapshots is not None and isinstance(message, SnapshotSignature):
                 self.snapshots.on_signature("the sequencer", message)
             if self.snapshots is not None and isinstance(message, SnapshotRequest):
@@ -283,7 +290,7 @@ class ValidatorNode:
                 "proposal dropped: not signed by the sequencer", height=height, hash=block_hash
             )
             return None, None
-        own = self._blockchain.identity_of(self._blockchain.head.block)
+        own = self._blockchain.next_identity()
         if identity.fork_id > own.fork_id:
             if not self._is_left_behind:
                 log.warning("blocks of a later fork wait", height=height, fork_id=identity.fork_id)
@@ -306,7 +313,7 @@ class ValidatorNode:
         """Return the branch for which the sequencer signed: the block's own, or this node's."""
         blockchain = self._blockchain
         sequencer = blockchain.next_validators().sequencer
-        own = blockchain.identity_of(blockchain.head.block)
+        own = blockchain.next_identity()
         if not sequencer:
             return own if not signature else None
         for identity in (own, blockchain.identity_of(block)):
@@ -329,7 +336,8 @@ class ValidatorNode:
         return messages
 
     def _is_ahead(self, block: Block) -> bool:
-        ahead = block.extension.time_ms - self._clock_ms()
+        now_ms = self._clock_ms() + self._time.offset_after(block)
+        ahead = block.extension.time_ms - now_ms
         if ahead <= AHEAD_MS_MAX:
             return False
         height = block.header.number
@@ -354,7 +362,7 @@ class ValidatorNode:
             return self._dispute(received, difference_of(wrong))
         except EncodingError as wrong:
             return self._dispute(received, Difference("records", "encoded", str(wrong)))
-        return self._attest(block)
+        return [*self._attest(block), *self._follow_reverts()]
 
     def _attest(self, block: Block) -> list[Message]:
         """Return this node's attestation of a block it made itself, if it is to give one."""
@@ -526,6 +534,33 @@ class ValidatorNode:
         self._suspect, self._asked = None, None
         self._certified_hint, self._waiting_height = 0, 0
         self._found = ""
+
+    # --- development ------------------------------------------------------------------------------
+
+    def _on_reverted(self, message: Reverted) -> list[Message]:
+        """Go back with the sequencer, on a development chain; its link proves who says so."""
+        if not self._blockchain.genesis.dev:
+            log.warning("revert dropped: genesis does not say dev", height=message.height)
+            return []
+        self._reverts[message.dev_epoch] = message
+        return self._follow_reverts()
+
+    def _follow_reverts(self) -> list[Message]:
+        """Go back to the last revert's block that is here; earlier ones lead to it."""
+        blockchain = self._blockchain
+        for dev_epoch, revert in sorted(self._reverts.items(), reverse=True):
+            if dev_epoch <= blockchain.next_epoch():
+                del self._reverts[dev_epoch]
+                continue
+            is_here = revert.height <= blockchain.head.block.header.number
+            block = blockchain.block_at(revert.height) if is_here else None
+            if block is None or block.hash != revert.block_hash:
+                continue
+            blockchain.revert_to(block, dev_epoch, offset_ms=revert.offset_ms)
+            log.warning("reverted", height=revert.height, dev_epoch=dev_epoch)
+            self._begin_branch()
+            return self._ask()
+        return []
 
     # --- disputes --------------------------------------------------------------------------------
 

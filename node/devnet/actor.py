@@ -101,16 +101,18 @@ async def follow_heads(client: Client, *, pause_s: float) -> AsyncIterator[Head]
     next head, and answering at once would never end.
     """
     heads = await client.subscribe("newHeads")
-    yielded_ms = 0
+    yielded = ""
     block = await client.request("perp_getBlock", "latest")
     while True:
         extension = block["extension"]
-        if extension["timeMs"] > yielded_ms:
-            yielded_ms = extension["timeMs"]
-            yield Head(Height(block["number"]), TimeMs(yielded_ms), extension["forkId"])
+        if block["hash"] != yielded:  # its number and time may be lower: a development revert
+            yielded = block["hash"]
+            yield Head(Height(block["number"]), TimeMs(extension["timeMs"]), extension["forkId"])
             await asyncio.sleep(pause_s)
         header = await heads.latest()
         block = await client.request("perp_getBlock", header["number"])
+        if block is None:  # a development revert took it out just now
+            block = await client.request("perp_getBlock", "latest")
 
 
 def run_actor(play: Callable[[Client, Any], Awaitable[None]]) -> None:

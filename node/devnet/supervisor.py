@@ -303,6 +303,9 @@ class Supervisor:
     async def _tell_block(self, client: Client, header: Mapping[str, Any]) -> None:
         """Print a block's line, unless it is genesis or was told before."""
         height = int(header["number"], 16)
+        if height < self._told:
+            _say(f"reverted to block {height}  {header['hash'][:10]}…{header['hash'][-4:]}")
+            self._told = height
         if height <= self._told:
             return
         number = header["number"]

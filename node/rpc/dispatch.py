@@ -136,7 +136,7 @@ class Dispatcher:
         call.name = name
         try:
             method = self._methods.get(name)
-            if method is None or (method.needs_faults and not context.core.has_faults):
+            if method is None or not method.is_offered(context.core):
                 raise MethodNotFound(name)
             if method.guarded:
                 context.session.require_trust()

@@ -17,7 +17,14 @@ for a refusal.
 
 from typing import Any, ClassVar
 
-from node.errors import EncodingError, InvalidTransaction, MissingState, Refusal
+from node.errors import (
+    ActionImpossible,
+    EncodingError,
+    InvalidTransaction,
+    MissingState,
+    OperationRefused,
+    Refusal,
+)
 from node.rpc.hex import data as render_data
 
 
@@ -109,6 +116,10 @@ def to_rpc_error(error: Exception) -> RpcError | None:
     """Return the answer to what the node raised on purpose, None if it is a bug."""
     if isinstance(error, RpcError):
         return error
+    if isinstance(error, OperationRefused):
+        return InvalidParams(str(error))
+    if isinstance(error, ActionImpossible):
+        return ServerError(str(error))
     if isinstance(error, InvalidTransaction | MissingState | EncodingError | Refusal):
         return ServerError(str(error))
     return None

@@ -9,9 +9,11 @@ damages: it is refused to foreign origins, and to everybody where the node liste
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from node.consensus.core import Core
 from node.consensus.faults import FaultKind, Stage
 from node.rpc import (
     calls,
+    development,
     eth,
     fees,
     filters,
@@ -75,10 +77,18 @@ class Method(NamedTuple):
     batched: bool = False
     needs_faults: bool = False
     """Exists only where faults on purpose can be done."""
+    needs_development: bool = False
+    """Exists only where the development helpers do."""
     result: Schema = ANYTHING
     """What the answer looks like (OpenRPC); a test holds real answers against it."""
     example: tuple[Json, ...] | None = None
     """Arguments that make sense, for the OpenRPC document."""
+
+    def is_offered(self, core: Core) -> bool:
+        """Tell whether the method exists at this node."""
+        return (core.has_faults or not self.needs_faults) and (
+            core.has_development or not self.needs_development
+        )
 
 
 def _parse_block_hash(value: object) -> BlockHash:
@@ -137,6 +147,11 @@ _CALL = (
     _BLOCK,
     Param("stateOverrides", calls.parse_overrides, None, const({})),
 )
+_NUMBER_SCHEMA = one_of(COUNT, STRING)
+_NUMBER = Param("value", development.parse_number, schema=_NUMBER_SCHEMA)
+_SECONDS = Param("seconds", development.parse_seconds, schema=_NUMBER_SCHEMA)
+_TOKEN = Param("token", parse_address, schema=ADDRESS)
+_IS_ON = Param("isOn", parse_bool, schema=BOOLEAN)
 _BLOCK_OR_NULL = nullable(ref("Block"))
 _HEADER_OR_NULL = nullable(ref("Header"))
 _TX_OR_NULL = nullable(ref("Transaction"))
@@ -151,9 +166,16 @@ def _pool(content: Schema) -> Schema:
 
 def discover(context: Context) -> Json:
     """Return the OpenRPC document: every method, what it takes and what it answers."""
-    has_faults = context.core.has_faults
-    offered = {name: each for name, each in METHODS.items() if has_faults >= each.needs_faults}
+    offered = {name: each for name, each in METHODS.items() if each.is_offered(context.core)}
     return build_document(offered)
+
+
+def _helper(
+    names: str, answer: Callable[..., Any], *params: Param, result: Schema = NULL
+) -> dict[str, Method]:
+    """Return the rows of a development helper, one for each of its names."""
+    method = Method(answer, params, guarded=True, needs_development=True, result=result)
+    return dict.fromkeys(names.split(), method)
 
 
 METHODS: Final[Mapping[str, Method]] = {
@@ -427,6 +449,138 @@ METHODS: Final[Mapping[str, Method]] = {
         (_TX_HASH,),
         result=ref("TransactionStatus"),
         example=("0x" + "22" * 32,),
+    ),
+    # development helpers: only where genesis says `dev`, at the sequencer
+    **_helper(
+        "evm_snapshot anvil_snapshot hardhat_snapshot", development.snapshot, result=QUANTITY
+    ),
+    **_helper(
+        "evm_revert anvil_revert hardhat_revert",
+        development.revert,
+        _NUMBER,
+        result=BOOLEAN,
+    ),
+    **_helper(
+        "evm_mine",
+        development.evm_mine,
+        Param(
+            "options",
+            development.parse_mine,
+            development.MineOptions(),
+            one_of(_NUMBER_SCHEMA, options(timestamp=_NUMBER_SCHEMA, blocks=_NUMBER_SCHEMA)),
+        ),
+        result=const("0x0"),
+    ),
+    **_helper(
+        "anvil_mine hardhat_mine",
+        development.mine,
+        Param("blocks", development.parse_count, 1, _NUMBER_SCHEMA),
+        Param("interval", development.parse_seconds, 0, _NUMBER_SCHEMA),
+    ),
+    **_helper(
+        "evm_increaseTime anvil_increaseTime",
+        development.increase_time,
+        _SECONDS,
+        result=INTEGER,
+    ),
+    **_helper(
+        "evm_setTime anvil_setTime",
+        development.set_time,
+        Param("time", development.parse_time, schema=_NUMBER_SCHEMA),
+        result=INTEGER,
+    ),
+    **_helper(
+        "evm_setNextBlockTimestamp anvil_setNextBlockTimestamp",
+        development.set_next_block_timestamp,
+        _SECONDS,
+    ),
+    **_helper(
+        "anvil_setBlockTimestampInterval hardhat_setBlockTimestampInterval",
+        development.set_timestamp_interval,
+        _SECONDS,
+    ),
+    **_helper(
+        "anvil_removeBlockTimestampInterval hardhat_removeBlockTimestampInterval",
+        development.remove_timestamp_interval,
+        result=BOOLEAN,
+    ),
+    **_helper("anvil_setBalance hardhat_setBalance", development.set_balance, _ADDRESS, _NUMBER),
+    **_helper("anvil_addBalance hardhat_addBalance", development.add_balance, _ADDRESS, _NUMBER),
+    **_helper(
+        "anvil_setNonce hardhat_setNonce evm_setAccountNonce",
+        development.set_nonce,
+        _ADDRESS,
+        Param("nonce", development.parse_int64, schema=_NUMBER_SCHEMA),
+    ),
+    **_helper(
+        "anvil_dealERC20 hardhat_dealERC20 anvil_setERC20Balance",
+        development.deal_erc20,
+        _ADDRESS,
+        _TOKEN,
+        _NUMBER,
+    ),
+    **_helper(
+        "anvil_setERC20Allowance hardhat_setERC20Allowance",
+        development.set_allowance,
+        _ADDRESS,
+        Param("spender", parse_address, schema=ADDRESS),
+        _TOKEN,
+        _NUMBER,
+    ),
+    **_helper(
+        "anvil_impersonateAccount hardhat_impersonateAccount",
+        development.impersonate,
+        _ADDRESS,
+    ),
+    **_helper(
+        "anvil_stopImpersonatingAccount hardhat_stopImpersonatingAccount",
+        development.stop_impersonating,
+        _ADDRESS,
+    ),
+    **_helper(
+        "anvil_autoImpersonateAccount hardhat_autoImpersonateAccount",
+        development.impersonate_all,
+        _IS_ON,
+    ),
+    **_helper("evm_setAutomine anvil_setAutomine", development.set_automine, _IS_ON),
+    **_helper("anvil_getAutomine hardhat_getAutomine", development.get_automine, result=BOOLEAN),
+    **_helper(
+        "evm_setIntervalMining anvil_setIntervalMining",
+        development.set_interval_mining,
+        _SECONDS,
+    ),
+    **_helper("anvil_getIntervalMining", development.get_interval_mining, result=nullable(NUMBER)),
+    **_helper(
+        "anvil_dropTransaction hardhat_dropTransaction",
+        development.drop_transaction,
+        _TX_HASH,
+        result=nullable(HASH),
+    ),
+    **_helper(
+        "anvil_dropAllTransactions hardhat_dropAllTransactions",
+        development.drop_all_transactions,
+    ),
+    **_helper("anvil_removePoolTransactions", development.remove_pool_transactions, _ADDRESS),
+    **_helper(
+        "anvil_reset hardhat_reset",
+        development.reset,
+        Param("options", development.parse_reset, None, OBJECT),
+    ),
+    **_helper(
+        "anvil_rollback",
+        development.rollback,
+        Param("depth", development.parse_int64, 1, _NUMBER_SCHEMA),
+    ),
+    **_helper("anvil_nodeInfo", development.node_info, result=ref("AnvilNodeInfo")),
+    **_helper("anvil_metadata hardhat_metadata", development.metadata, result=ref("AnvilMetadata")),
+    **_helper("anvil_setLoggingEnabled hardhat_setLoggingEnabled", development.set_logging, _IS_ON),
+    "perp_fastForward": Method(
+        development.fast_forward,
+        (Param("seconds", development.parse_forward, schema=_NUMBER_SCHEMA),),
+        guarded=True,
+        needs_development=True,
+        result=obj(blocks=COUNT, blockNumber=COUNT, timeMs=COUNT),
+        example=(3_600,),
     ),
     # faults on purpose: only with --faults
     "debug_injectFault": Method(

@@ -48,6 +48,12 @@ class RecentBlocks:
             for tx in self._blocks.popleft().transactions:
                 self._transactions.pop(tx.hash, None)
 
+    def on_left(self, block: Block) -> None:
+        """Forget the newest block: a fork or a revert left it."""
+        if self._blocks and self._blocks[-1].hash == block.hash:
+            for tx in self._blocks.pop().transactions:
+                self._transactions.pop(tx.hash, None)
+
     def find(self, tx_hash: Hash32) -> RecentTransaction | None:
         """Return a transaction of the newest blocks."""
         return self._transactions.get(tx_hash)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from node.chain.block import Block, Header, Receipt
+from node.chain.development import as_meant
 from node.chain.transaction import Transaction, effective_gas_price
 from node.crypto import EMPTY_HASH
 from node.rpc.hex import data, quantity
@@ -73,6 +74,7 @@ def render_pending_header(header: Header) -> dict[str, Json]:
 
 
 def _render_transaction(tx: Transaction, gas_price: int) -> dict[str, Json]:
+    tx = as_meant(tx)
     result: dict[str, Json] = {
         "type": quantity(tx.type),
         "chainId": quantity(tx.chain_id),
@@ -153,7 +155,7 @@ def render_log(
 
 def render_receipt(block: Block, index: int, receipt: Receipt, first_log: int) -> dict[str, Json]:
     """Return a receipt; `first_log` counts the logs of the block's earlier transactions."""
-    tx = block.transactions[index]
+    tx = as_meant(block.transactions[index])
     result: dict[str, Json] = {
         "transactionHash": data(tx.hash),
         "transactionIndex": quantity(index),

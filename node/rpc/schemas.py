@@ -349,6 +349,24 @@ EXCHANGE: Final[dict[str, Schema]] = {
         dataBytes=COUNT,
         peers=array(STRING),
     ),
+    "AnvilNodeInfo": obj(
+        currentBlockNumber=COUNT,
+        currentBlockTimestamp=COUNT,
+        currentBlockHash=HASH,
+        hardFork=STRING,
+        transactionOrder=STRING,
+        environment=obj(baseFee=QUANTITY, chainId=COUNT, gasLimit=QUANTITY, gasPrice=QUANTITY),
+        forkConfig=obj(forkUrl=NULL, forkBlockNumber=NULL, forkRetryBackoff=NULL),
+    ),
+    "AnvilMetadata": obj(
+        clientVersion=STRING,
+        chainId=COUNT,
+        instanceId=HASH,
+        latestBlockNumber=COUNT,
+        latestBlockHash=HASH,
+        forkedNetwork=NULL,
+        snapshots=by_key(array(one_of(COUNT, HASH))),
+    ),
 }
 
 # --- the council's and recovery's objects ---------------------------------------------------------

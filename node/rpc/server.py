@@ -120,6 +120,7 @@ class RpcServer:
     async def start(self) -> None:
         """Begin to serve; return when connections are taken."""
         self._core.subscribe_left(self._tell_left)
+        self._core.subscribe_reverted(self._tell_reverted)
         self._core.subscribe_heads(self._tell_head)
         self._core.subscribe_pending(self._tell_pending)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
@@ -145,6 +146,9 @@ class RpcServer:
     def _tell_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
         self._call_soon(self._on_left, block, receipts)
 
+    def _tell_reverted(self, block: Block, _: Sequence[Receipt]) -> None:
+        self._call_soon(self._subscriptions.on_reverted, block)
+
     def _tell_pending(self, tx: Transaction) -> None:
         # One wake-up of the loop for all that is admitted before it comes to them.
         self._pending.append(tx)
@@ -161,6 +165,7 @@ class RpcServer:
         self._subscriptions.on_head(block, receipts)
 
     def _on_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
+        self._recent.on_left(block)
         self._filters.on_left(block)
         self._subscriptions.on_left(block, receipts)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from node.chain.transaction import EIP_1559, EIP_2930, LEGACY, UnsignedTransaction
 from node.consensus.core import CallRequest
+from node.consensus.development import Development
 from node.crypto import Signature, keccak256
 from node.errors import ContractCreation, WrongChainId
 from node.rpc.calls import parse_call, require_success
@@ -63,7 +64,14 @@ async def list_accounts(context: Context) -> Json:
 
 
 async def send_transaction(context: Context, request: SendRequest) -> Json:
-    """Sign a transaction of an own account, hand it to the mempool and return its hash."""
+    """Sign a transaction of an own account, hand it to the mempool and return its hash.
+
+    An account that is impersonated needs no key: what it sends is a development operation.
+    """
+    if request.call.sender not in context.accounts.addresses():
+        sent = await _send_impersonated(context, request)
+        if sent is not None:
+            return data(sent)
     context.accounts.require(request.call.sender)
     async with context.accounts.sending:
         unsigned = await _complete(context, request)
@@ -72,6 +80,21 @@ async def send_transaction(context: Context, request: SendRequest) -> Json:
     if isinstance(result, Exception):
         raise result
     return data(result)
+
+
+async def _send_impersonated(context: Context, request: SendRequest) -> Hash32 | None:
+    """Seal what an impersonated account sends and return its hash; None: it is not impersonated."""
+    core, call = context.core, request.call
+    if not core.has_development or not await core.develop(Development.is_impersonated, call.sender):
+        return None
+    if call.to is None:
+        raise ContractCreation()
+    if request.chain_id is not None and request.chain_id != core.chain_id:
+        raise WrongChainId(request.chain_id, core.chain_id)
+    sealed = await core.develop(
+        Development.call, call.sender, request.nonce, call.to, call.value, call.data
+    )
+    return sealed.tx_hash
 
 
 async def sign_transaction(context: Context, request: SendRequest) -> Json:

@@ -172,6 +172,14 @@ class Subscriptions:
                     for log in render_matching(subscription.logs, block, receipts):
                         subscriber.notify(subscription_id, orjson.dumps(log))
 
+    def on_reverted(self, block: Block) -> None:
+        """Tell every subscriber to new heads that the number fell: a development revert."""
+        head = orjson.dumps(render_header(block.header, block.hash))
+        for subscriber in list(self._subscribers):
+            for subscription_id, subscription in subscriber.subscriptions.items():
+                if subscription.kind == "newHeads":
+                    subscriber.notify(subscription_id, head)
+
     def on_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
         """Tell every subscriber about the logs it had of a block that a fork left."""
         for subscriber in list(self._subscribers):

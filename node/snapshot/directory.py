@@ -125,6 +125,11 @@ class SnapshotDirectory:
             sync_directory(self.path)
         crash_point("snapshot: after the rename")
 
+    def remove(self, snapshot: SnapshotId) -> None:
+        """Delete a snapshot whose block a development revert took out; no-op without one."""
+        with self._lock:
+            shutil.rmtree(self.path_of(snapshot), ignore_errors=True)
+
     def prune(self, named: Collection[SnapshotId], *, kept: int = KEPT) -> list[SnapshotId]:
         """Delete all but the newest and those that forks name; return what went."""
         with self._lock:

@@ -76,6 +76,9 @@ class ExportJob:
     def run(self) -> Iterator[None]:
         """Write the snapshot, yielding between slices; one that is there already stays as it is."""
         self.manifest = self._directory.manifest(self.id)
+        if self.manifest is not None and self.manifest.block_hash != self._block.hash:
+            self._directory.remove(self.id)  # of a block that a development revert took out
+            self.manifest = None
         if self.manifest is not None:
             return
         yield from self._write(open_state(self._blockchain, self._block))

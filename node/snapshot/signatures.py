@@ -181,6 +181,13 @@ class SnapshotCertifier:
         """Tell whether a quorum signed the snapshot."""
         return snapshot in self._certified
 
+    def forget(self, snapshot: SnapshotId) -> None:
+        """Know nothing any more of a snapshot whose block a development revert took out."""
+        with self._lock:
+            self._certified.pop(snapshot, None)
+            for known in [each for each in self._by_snapshot if each[0] == snapshot]:
+                del self._by_snapshot[known]
+
     def on_head(self) -> None:
         """Look again at signatures whose block this node had not."""
         with self._lock:
@@ -200,6 +207,10 @@ class SnapshotCertifier:
                 self._waiting = [*self._waiting, signed][-WAITING_MAX:]
             return False
         header, extension = found
+        if extension.dev_epoch < self._blockchain.next_epoch() and (
+            self._blockchain.store.load_canonical(header.number) != signed.block_hash
+        ):
+            return False  # a development revert took the block out
         snapshot = SnapshotId(extension.fork_id, header.number)
         for field, value, expected in (
             ("height", signed.height, header.number),

@@ -212,6 +212,25 @@ def process_faucet(ledger: SystemLedger, account: Address, amount: Quote) -> Non
     ledger.emit(Transfer(NOBODY, account, amount))
 
 
+# --- development (DESIGN section 9) ---------------------------------------------------------------
+
+
+def process_balance_set(ledger: SystemLedger, account: Address, amount: Quote) -> None:
+    """Mint or burn until an account has exactly so much; raise TransferToSystemContract."""
+    if account == NOBODY:
+        raise ERC20InvalidReceiver(account)
+    if is_system_address(ledger, account):
+        raise TransferToSystemContract(account)
+    change = amount - get_balance(ledger, account)
+    supply = ledger.token
+    ledger.set_token(supply._replace(total=Quote(supply.total + change)))
+    _set_balance(ledger, account, amount)
+    if change > 0:
+        ledger.emit(Transfer(NOBODY, account, Quote(change)))
+    elif change < 0:
+        ledger.emit(Transfer(account, NOBODY, Quote(-change)))
+
+
 # --- permits -------------------------------------------------------------------------------------
 
 

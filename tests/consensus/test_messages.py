@@ -28,6 +28,7 @@ from node.consensus.messages import (
     Message,
     Proposal,
     RecordRow,
+    Reverted,
     SnapshotRequest,
     SnapshotSignature,
     decode_message,
@@ -61,6 +62,7 @@ EVERY: list[Message] = [
     ForkPlan(b"plan"),
     ForkConfirmation(Height(4), HASH, HASH, 1, b"s" * 64),
     SnapshotRequest(Height(4), HASH),
+    Reverted(1, Height(4), HASH, 3_600_000),
 ]
 
 

@@ -15,6 +15,7 @@ from node.chain.genesis import parse_genesis
 from node.chain.store import BlockStore
 from node.chain.transaction import Transaction, UnsignedTransaction, sign_transaction
 from node.consensus.core import Core
+from node.consensus.development import Development
 from node.consensus.mempool import Mempool
 from node.consensus.sequencer import Sequencer
 from node.crypto import address_of, checksum_address, keccak256
@@ -92,7 +93,12 @@ class Chain:
             instant=False,
             clock_ms=lambda: self.now_ms,
         )
-        self.core = Core(self.blockchain, self.mempool, self.sequencer)
+        self.core = Core(
+            self.blockchain,
+            self.mempool,
+            self.sequencer,
+            development=Development(self.blockchain, self.mempool, self.sequencer),
+        )
         self.seconds = 0.0
         self.recent = RecentBlocks()
         self.filters = Filters(self.core, lambda: self.seconds)
@@ -100,6 +106,11 @@ class Chain:
         self.accounts = Accounts()
         self.core.subscribe_heads(self.recent.on_head)
         self.core.subscribe_heads(lambda block, _: self.filters.on_head(block))
+        self.core.subscribe_heads(self.subscriptions.on_head)
+        self.core.subscribe_left(lambda block, _: self.recent.on_left(block))
+        self.core.subscribe_left(lambda block, _: self.filters.on_left(block))
+        self.core.subscribe_left(self.subscriptions.on_left)
+        self.core.subscribe_reverted(lambda block, _: self.subscriptions.on_reverted(block))
         self.core.subscribe_pending(self.filters.on_pending)
         self.nonces: dict[str, int] = {}
 

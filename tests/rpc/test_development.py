@@ -1,0 +1,509 @@
+"""The development helpers: what they answer and do to the state, and that it adds up (I9)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from node.chain.development import BALANCE_MAX
+from node.perp.account import EXCHANGE
+from node.rpc.origin import FOREIGN_ORIGIN
+from node.rpc.subscriptions import Subscriber
+from node.system.contracts import TOKEN, contract
+from tests.rpc.chain import Chain, RpcFailure, text
+
+COIN = 10**18
+USDC = 10**6
+TOKEN_TEXT = "0x" + TOKEN.hex()
+
+
+def number(chain: Chain) -> int:
+    return int(chain.ask("eth_blockNumber"), 16)
+
+
+def balance(chain: Chain, role: str) -> int:
+    return int(chain.ask("eth_getBalance", text(role), "latest"), 16)
+
+
+def nonce(chain: Chain, role: str) -> int:
+    return int(chain.ask("eth_getTransactionCount", text(role), "latest"), 16)
+
+
+def call(chain: Chain, name: str, function: str, *arguments: Any) -> int:
+    target = contract(name)
+    data = target.functions[function].encode_call(*arguments)
+    request = {"to": "0x" + target.address.hex(), "data": "0x" + data.hex()}
+    return int(chain.ask("eth_call", request, "latest"), 16)
+
+
+def timestamp(chain: Chain) -> int:
+    return int(chain.ask("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+
+
+def refusal(chain: Chain, method: str, *params: Any) -> tuple[int, str]:
+    with pytest.raises(RpcFailure) as failure:
+        chain.ask(method, *params)
+    return failure.value.code, failure.value.message
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["anvil", "hardhat"])
+def test_a_balance_is_set_in_a_block_of_its_own_and_counted(chain: Chain, prefix: str) -> None:
+    before = number(chain)
+    held = balance(chain, "maker")
+
+    assert chain.ask(f"{prefix}_setBalance", text("maker"), hex(7 * COIN)) is None
+    assert chain.ask(f"{prefix}_addBalance", text("maker"), 3) is None
+
+    assert balance(chain, "maker") == 7 * COIN + 3
+    assert number(chain) == before + 2
+    assert chain.blockchain.development().native_minted == 7 * COIN + 3 - held
+
+
+def test_a_balance_beyond_256_bits_is_refused_and_nothing_is_sealed(chain: Chain) -> None:
+    before = number(chain)
+
+    code, message = refusal(chain, "anvil_setBalance", text("maker"), hex(2**256 - 1))
+
+    assert (code, number(chain)) == (-32602, before)
+    assert message == f"balance is {2**256 - 1}, must be from 0 to {BALANCE_MAX}"
+
+
+def test_a_nonce_goes_up_and_never_down(chain: Chain) -> None:
+    assert chain.ask("anvil_setNonce", text("maker"), 5) is None
+
+    assert nonce(chain, "maker") == 5
+    assert refusal(chain, "hardhat_setNonce", text("maker"), "0x4")[0] == -32602
+    assert refusal(chain, "anvil_setNonce", text("maker"), 2**32)[0] == -32602
+    assert nonce(chain, "maker") == 5
+
+
+def test_what_waits_below_a_raised_nonce_is_forgotten(chain: Chain) -> None:
+    tx_hash = chain.send(chain.sign("maker", nonce=0, value=1))
+
+    chain.ask("anvil_setNonce", text("maker"), 1)
+
+    assert chain.ask("eth_getTransactionByHash", tx_hash) is None
+    chain.send(chain.sign("maker", nonce=1, value=1))
+    chain.ask("evm_mine")
+    assert nonce(chain, "maker") == 2
+
+
+def test_tokens_are_dealt_out_of_the_supply_and_back(chain: Chain) -> None:
+    supply = call(chain, "Token", "totalSupply")
+
+    chain.ask("anvil_dealERC20", text("nobody"), TOKEN_TEXT, 50 * USDC)
+    assert call(chain, "Token", "balanceOf", bytes.fromhex(text("nobody")[2:])) == 50 * USDC
+    assert call(chain, "Token", "totalSupply") == supply + 50 * USDC
+
+    chain.ask("anvil_dealERC20", text("nobody"), TOKEN_TEXT, 0)
+    assert call(chain, "Token", "totalSupply") == supply
+
+
+def test_the_exchange_s_own_tokens_can_t_be_dealt(chain: Chain) -> None:
+    code, message = refusal(chain, "anvil_dealERC20", "0x" + EXCHANGE.hex(), TOKEN_TEXT, 1)
+
+    assert (code, message.startswith("TransferToSystemContract")) == (-32602, True)
+
+
+def test_another_token_is_none_of_ours(chain: Chain) -> None:
+    assert refusal(chain, "anvil_dealERC20", text("maker"), text("maker"), 1) == (
+        -32602,
+        f"the only ERC-20 here is {TOKEN_TEXT}",
+    )
+
+
+def test_an_allowance_is_set(chain: Chain) -> None:
+    chain.ask("anvil_setERC20Allowance", text("maker"), text("taker"), TOKEN_TEXT, "0x7")
+
+    owner, spender = (bytes.fromhex(text(role)[2:]) for role in ("maker", "taker"))
+    assert call(chain, "Token", "allowance", owner, spender) == 7
+
+
+@pytest.mark.parametrize("method", ["anvil_setCode", "anvil_setStorageAt", "hardhat_setCode"])
+def test_there_is_no_code_and_no_slot_to_set(chain: Chain, method: str) -> None:
+    assert refusal(chain, method, text("maker"), "0x00")[0] == -32601
+
+
+# --- blocks and time ------------------------------------------------------------------------------
+
+
+def test_blocks_are_mined_when_asked_for(chain: Chain) -> None:
+    before = number(chain)
+
+    assert chain.ask("evm_mine") == "0x0"
+    assert chain.ask("anvil_mine", "0x3", "0x0") is None
+    assert chain.ask("hardhat_mine") is None
+    assert chain.ask("evm_mine", {"blocks": 2}) == "0x0"
+
+    assert number(chain) == before + 7
+
+
+def test_mined_blocks_may_be_seconds_apart(chain: Chain) -> None:
+    chain.seal()
+    before = timestamp(chain)
+
+    chain.ask("anvil_mine", 3, 60)
+
+    assert timestamp(chain) == before + 180
+
+
+def test_more_blocks_than_a_request_may_ask_for_are_refused(chain: Chain) -> None:
+    assert refusal(chain, "anvil_mine", "0x1000000")[0] == -32602
+
+
+def test_time_moves_on_and_the_offset_is_state(chain: Chain) -> None:
+    chain.seal()
+    before = timestamp(chain)
+
+    assert chain.ask("evm_increaseTime", 3_600) == 3_600
+    assert timestamp(chain) == before + 3_600
+    assert chain.ask("evm_increaseTime", "0x3c") == 3_660
+
+    chain.seal()
+    assert timestamp(chain) == before + 3_661
+    assert chain.blockchain.development().time_offset_ms == 3_660_000
+
+
+def test_the_next_block_has_the_timestamp_that_was_set_and_time_goes_on(chain: Chain) -> None:
+    chain.seal()
+    wanted = timestamp(chain) + 86_400
+
+    assert chain.ask("evm_setNextBlockTimestamp", wanted) is None
+    assert timestamp(chain) == wanted - 86_400
+    chain.send(chain.sign("maker", value=1))
+    chain.seal()
+
+    assert timestamp(chain) == wanted
+    assert len(chain.ask("eth_getBlockByNumber", "latest", False)["transactions"]) == 2
+    chain.seal()
+    assert timestamp(chain) == wanted + 1
+
+
+def test_a_block_can_be_mined_at_a_timestamp(chain: Chain) -> None:
+    chain.seal()
+    wanted = timestamp(chain) + 500
+
+    chain.ask("evm_mine", hex(wanted))
+    assert timestamp(chain) == wanted
+    chain.ask("evm_mine", {"timestamp": wanted + 7})
+    assert timestamp(chain) == wanted + 7
+
+
+@pytest.mark.parametrize("method", ["evm_setNextBlockTimestamp", "evm_setTime", "evm_mine"])
+def test_time_never_goes_back(chain: Chain, method: str) -> None:
+    chain.seal()
+
+    assert refusal(chain, method, 5) == (
+        -32602,
+        "Timestamp error: 5 is lower than previous block's timestamp",
+    )
+
+
+def test_time_is_set_in_seconds_or_milliseconds(chain: Chain) -> None:
+    chain.seal()
+    now = timestamp(chain)
+
+    assert chain.ask("evm_setTime", now + 100) == 100
+    assert timestamp(chain) == now + 100
+    assert chain.ask("anvil_setTime", (now + 300) * 1_000) == 200
+    assert timestamp(chain) == now + 300
+
+
+def test_blocks_can_be_so_many_seconds_apart(chain: Chain) -> None:
+    chain.seal()
+    before = timestamp(chain)
+
+    assert chain.ask("anvil_setBlockTimestampInterval", 30) is None
+    chain.ask("anvil_mine", 2)
+    assert timestamp(chain) == before + 60
+    assert chain.ask("anvil_removeBlockTimestampInterval") is True
+    assert chain.ask("anvil_removeBlockTimestampInterval") is False
+
+
+def test_a_jump_in_time_is_one_gap_and_closes_the_market(chain: Chain) -> None:
+    chain.open_market()
+
+    chain.ask("evm_increaseTime", 31)
+
+    assert chain.ask("perp_getMarkets")[0]["mode"] == "CANCEL_ONLY"
+
+
+def test_a_fast_forward_keeps_the_market_open_and_funding_accrues(chain: Chain) -> None:
+    chain.open_market()
+    before = timestamp(chain)
+    index = chain.ask("perp_getMarkets")[0]["funding"]
+
+    passed = chain.ask("perp_fastForward", 3_600)
+
+    market = chain.ask("perp_getMarkets")[0]
+    assert timestamp(chain) == before + 3_600
+    assert passed["blocks"] == 134  # 27 s apart: 3,600 / 27, rounded up
+    assert market["mode"] == "OPEN"
+    assert market["funding"] != index
+
+
+# --- back -----------------------------------------------------------------------------------------
+
+
+def test_a_revert_restores_state_number_and_time(chain: Chain) -> None:
+    chain.seal()
+    before, head, held = timestamp(chain), number(chain), balance(chain, "maker")
+
+    assert chain.ask("evm_snapshot") == "0x0"
+    chain.ask("anvil_setBalance", text("maker"), "0x1")
+    chain.ask("evm_increaseTime", 86_400)
+    chain.ask("anvil_mine", 3)
+    assert chain.ask("evm_revert", "0x0") is True
+
+    assert (timestamp(chain), number(chain), balance(chain, "maker")) == (before, head, held)
+    chain.seal()
+    assert timestamp(chain) == before + 1
+    assert number(chain) == head + 1
+
+
+def test_time_stands_still_from_a_snapshot_to_its_revert(chain: Chain) -> None:
+    chain.open_market()
+    chain.ask("evm_snapshot")
+
+    chain.now_ms += 600_000  # ten minutes at the wall
+    chain.ask("evm_mine")
+    assert chain.ask("perp_getMarkets")[0]["mode"] == "CANCEL_ONLY"
+    chain.ask("evm_revert", "0x0")
+    chain.ask("evm_mine")
+
+    assert chain.ask("perp_getMarkets")[0]["mode"] == "OPEN"
+
+
+def test_ids_count_up_are_used_up_and_never_come_back(chain: Chain) -> None:
+    assert [chain.ask("evm_snapshot") for _ in range(3)] == ["0x0", "0x1", "0x2"]
+    chain.ask("evm_mine")
+
+    assert chain.ask("evm_revert", "0x1") is True
+    assert chain.ask("evm_revert", "0x2") is False
+    assert chain.ask("evm_revert", "0x1") is False
+    assert chain.ask("evm_revert", "0x77") is False
+    assert chain.ask("evm_revert", "0x0") is True
+    assert chain.ask("evm_snapshot") == "0x3"
+
+
+def test_a_snapshot_that_another_way_back_cut_off_is_none(chain: Chain) -> None:
+    chain.ask("evm_mine")
+    chain.ask("evm_snapshot")
+
+    chain.ask("anvil_rollback", 1)
+
+    assert chain.ask("evm_revert", "0x0") is False
+    assert number(chain) == 0
+
+
+def test_blocks_logs_and_transactions_are_right_after_a_second_revert(chain: Chain) -> None:
+    for value in (1, 2):
+        chain.ask("evm_snapshot")
+        tx_hash = chain.send(chain.sign_call("maker", "Exchange", "deposit", value))
+        chain.seal()
+        assert chain.ask("eth_getTransactionReceipt", tx_hash)["status"] == "0x1"
+        assert len(chain.ask("eth_getLogs", {"fromBlock": "0x0"})) == 2
+        chain.ask("evm_revert", hex(value - 1))
+        chain.nonces.clear()
+
+        assert chain.ask("eth_getTransactionReceipt", tx_hash) is None
+        assert chain.ask("eth_getTransactionByHash", tx_hash) is None
+        assert chain.ask("eth_getBlockByNumber", "0x1", False) is None
+        assert chain.ask("eth_getLogs", {"fromBlock": "0x0"}) == []
+
+
+def test_the_pool_is_empty_after_a_revert(chain: Chain) -> None:
+    chain.ask("evm_snapshot")
+    tx_hash = chain.send(chain.sign("maker", value=1))
+
+    chain.ask("evm_revert", "0x0")
+
+    assert chain.ask("eth_getTransactionByHash", tx_hash) is None
+    assert chain.ask("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+    chain.ask("evm_mine")
+    assert nonce(chain, "maker") == 0
+
+
+def test_the_book_is_right_after_a_revert(chain: Chain) -> None:
+    chain.open_market()
+    chain.trade()
+    book, market = chain.ask("perp_getOrderBook", 1, 20), chain.ask("perp_getMarkets")
+    account = chain.ask("perp_getAccount", text("taker"))
+    chain.ask("evm_snapshot")
+    chain.send(chain.sign_call("maker", "Exchange", "cancelAllOrders", 1))
+    chain.send(chain.sign_call("taker", "Exchange", "placeMarketOrder", 1, -50, True))
+    chain.seal()
+    assert chain.ask("perp_getOrderBook", 1, 20) != book
+
+    chain.ask("evm_revert", "0x0")
+
+    assert chain.ask("perp_getOrderBook", 1, 20) == book
+    assert chain.ask("perp_getMarkets") == market
+    assert chain.ask("perp_getAccount", text("taker")) == account
+
+
+def test_filters_and_subscribers_hear_what_a_revert_removed(chain: Chain) -> None:
+    subscriber = Subscriber()
+    context = chain.context(subscriber=subscriber)
+    chain.subscriptions.add(subscriber)
+    chain.ask("eth_subscribe", "logs", {}, context=context)
+    chain.ask("eth_subscribe", "newHeads", context=context)
+    filter_id = chain.ask("eth_newFilter", {})
+    chain.ask("evm_snapshot")
+    chain.send(chain.sign_call("maker", "Exchange", "deposit", 1))
+    chain.seal()
+    came = chain.ask("eth_getFilterChanges", filter_id)
+
+    chain.ask("evm_revert", "0x0")
+
+    removed = [each | {"removed": False} for each in chain.ask("eth_getFilterChanges", filter_id)]
+    assert sorted(removed, key=lambda log: log["logIndex"]) == came
+    heard = [json.loads(each)["params"]["result"] for each in subscriber.outbox._messages]
+    heads = [each["number"] for each in heard if "stateRoot" in each]
+    logs = [each["removed"] for each in heard if "topics" in each]
+    assert heads == ["0x1", "0x0"]
+    assert logs == [False] * len(came) + [True] * len(came)
+
+
+def test_an_epoch_counts_reverts_in_the_next_block(chain: Chain) -> None:
+    for _ in range(2):
+        chain.ask("evm_snapshot")
+        chain.ask("evm_mine")
+    chain.ask("evm_revert", "0x1")
+    chain.ask("evm_revert", "0x0")
+    assert chain.ask("perp_status")["devEpoch"] == 2
+
+    chain.seal()
+
+    head = chain.blockchain.head.block
+    assert head.extension.dev_epoch == 2
+    assert chain.blockchain.ledger_after(head).status.dev_epoch == 2
+
+
+def test_reset_goes_back_to_block_0(chain: Chain) -> None:
+    chain.ask("anvil_mine", 3)
+    chain.ask("evm_increaseTime", 50)
+
+    assert chain.ask("anvil_reset") is None
+
+    assert number(chain) == 0
+    chain.seal()
+    assert timestamp(chain) == chain.blockchain.genesis.time_ms // 1_000 + 1
+    assert refusal(chain, "anvil_reset", {"forking": {"jsonRpcUrl": "http://x"}})[0] == -32602
+
+
+def test_rollback_goes_back_as_far_as_there_are_blocks(chain: Chain) -> None:
+    chain.ask("anvil_mine", 3)
+
+    assert chain.ask("anvil_rollback") is None
+    assert number(chain) == 2
+    assert refusal(chain, "anvil_rollback", 3) == (
+        -32602,
+        "Rollback depth must not exceed current chain height: current height 2, depth 3",
+    )
+
+
+# --- impersonation --------------------------------------------------------------------------------
+
+
+def test_an_impersonated_account_sends_without_a_key_and_is_shown_as_the_sender(
+    chain: Chain,
+) -> None:
+    chain.ask("anvil_impersonateAccount", text("maker"))
+    data = contract("Exchange").functions["deposit"].encode_call(5).hex()
+    request = {"from": text("maker"), "to": "0x" + EXCHANGE.hex(), "data": "0x" + data}
+
+    tx_hash = chain.ask("eth_sendTransaction", request)
+
+    tx = chain.ask("eth_getTransactionByHash", tx_hash)
+    receipt = chain.ask("eth_getTransactionReceipt", tx_hash)
+    assert (tx["from"], tx["to"], tx["nonce"]) == (text("maker"), "0x" + EXCHANGE.hex(), "0x0")
+    assert tx["input"] == "0x" + data
+    assert (receipt["from"], receipt["status"]) == (text("maker"), "0x1")
+    assert nonce(chain, "maker") == 1
+    assert chain.ask("perp_getAccount", text("maker"))["balance"]["atoms"] == 5
+
+
+def test_what_a_rule_refuses_an_impersonated_account_fails_in_its_receipt(chain: Chain) -> None:
+    chain.ask("anvil_autoImpersonateAccount", True)
+    data = contract("Exchange").functions["withdraw"].encode_call(1).hex()
+    request = {"from": text("stranger"), "to": "0x" + EXCHANGE.hex(), "data": "0x" + data}
+
+    tx_hash = chain.ask("eth_sendTransaction", request)
+
+    receipt = chain.ask("eth_getTransactionReceipt", tx_hash)
+    assert receipt["status"] == "0x0"
+    assert receipt["revertReason"] != "0x"
+    assert nonce(chain, "stranger") == 1
+
+
+def test_an_impersonated_account_can_t_spend_what_it_has_not(chain: Chain) -> None:
+    chain.ask("hardhat_impersonateAccount", text("stranger"))
+    request = {"from": text("stranger"), "to": text("maker"), "value": "0x1"}
+
+    code, message = refusal(chain, "eth_sendTransaction", request)
+
+    assert (code, message.split(":")[0]) == (-32602, "insufficient funds for gas * price + value")
+    assert nonce(chain, "stranger") == 0
+
+
+def test_nobody_is_impersonated_who_was_not_asked_for_or_no_longer(chain: Chain) -> None:
+    request = {"from": text("stranger"), "to": text("maker")}
+    chain.ask("anvil_impersonateAccount", text("stranger"))
+    chain.ask("anvil_stopImpersonatingAccount", text("stranger"))
+
+    code, message = refusal(chain, "eth_sendTransaction", request)
+
+    assert (code, message[:19]) == (-32602, "No Signer available")
+
+
+# --- pace, pool, node -----------------------------------------------------------------------------
+
+
+def test_the_pace_can_be_changed_and_asked_for(chain: Chain) -> None:
+    assert chain.ask("anvil_getAutomine") is False
+    assert chain.ask("anvil_getIntervalMining") == 1
+
+    chain.ask("evm_setAutomine", True)
+    assert chain.ask("hardhat_getAutomine") is True
+    assert chain.ask("anvil_getIntervalMining") is None
+    chain.ask("evm_setAutomine", False)
+    assert chain.ask("anvil_getAutomine") is False
+    assert chain.ask("anvil_getIntervalMining") is None
+    chain.ask("evm_setIntervalMining", 5)
+    assert chain.ask("anvil_getIntervalMining") == 5
+
+
+def test_waiting_transactions_can_be_dropped(chain: Chain) -> None:
+    first, second = (chain.send(chain.sign("maker", value=1)) for _ in range(2))
+    other = chain.send(chain.sign("taker", value=1))
+
+    assert chain.ask("anvil_dropTransaction", second) == second
+    assert chain.ask("anvil_dropTransaction", second) is None
+    chain.ask("anvil_removePoolTransactions", text("taker"))
+    assert chain.ask("eth_getTransactionByHash", other) is None
+    assert chain.ask("eth_getTransactionByHash", first) is not None
+    chain.ask("anvil_dropAllTransactions")
+    assert chain.ask("eth_getTransactionByHash", first) is None
+
+
+def test_the_node_describes_itself_as_anvil_does(chain: Chain) -> None:
+    chain.ask("evm_snapshot")
+
+    info, metadata = chain.ask("anvil_nodeInfo"), chain.ask("anvil_metadata")
+
+    assert info["currentBlockNumber"] == number(chain)
+    assert info["environment"]["chainId"] == chain.core.chain_id
+    assert metadata["snapshots"] == {"0x0": [0, "0x" + chain.blockchain.genesis_hash.hex()]}
+
+
+def test_helpers_are_refused_to_foreign_origins(chain: Chain) -> None:
+    foreign = chain.context(refusal=FOREIGN_ORIGIN)
+
+    for method, params in (("evm_mine", ()), ("evm_snapshot", ()), ("perp_fastForward", (1,))):
+        with pytest.raises(RpcFailure) as failure:
+            chain.ask(method, *params, context=foreign)
+        assert (failure.value.code, failure.value.message) == (-32000, FOREIGN_ORIGIN)
