@@ -284,8 +284,11 @@ class Blockchain:
 
     def next_epoch(self) -> int:
         """Return the development epoch of the head's successor."""
-        reverted = self.reverts[-1].dev_epoch if self.reverts else 0
-        return max(reverted, self.head.block.extension.dev_epoch)
+        extension = self.head.block.extension
+        last = self.reverts[-1] if self.reverts else None
+        if last is None or last.fork_id != extension.fork_id:  # a fork begins with its snapshot's
+            return extension.dev_epoch
+        return max(last.dev_epoch, extension.dev_epoch)
 
     def next_identity(self) -> Identity:
         """Return the branch that the head's successor is signed for."""
@@ -412,6 +415,7 @@ class Blockchain:
                 assert parent is not None, "a revert stays on its own branch"
                 above = parent
             revert = Revert(
+                block.extension.fork_id,
                 dev_epoch,
                 block.header.number,
                 block.hash,

@@ -119,8 +119,9 @@ def build_revert(store: BlockStore, revert: Revert, left: Sequence[Block]) -> Fl
         flip.deletes.extend(keys.transaction_row(tx.hash) for tx in block.transactions)
     for earlier in load_reverts(store):
         if earlier.height >= revert.height:
-            flip.deletes.append(keys.revert_row(earlier.dev_epoch))
-    flip.puts.append((keys.revert_row(revert.dev_epoch), codec_of(Revert).encode(revert)))
+            flip.deletes.append(keys.revert_row(earlier.fork_id, earlier.dev_epoch))
+    row = keys.revert_row(revert.fork_id, revert.dev_epoch)
+    flip.puts.append((row, codec_of(Revert).encode(revert)))
     flip.puts.append((keys.HEAD_ROW, revert.block_hash))
     return flip
 

@@ -288,9 +288,9 @@ REVERTS = b"e"
 """What the row of every development revert begins with."""
 
 
-def revert_row(dev_epoch: int) -> bytes:
+def revert_row(fork_id: int, dev_epoch: int) -> bytes:
     """Return the row of the revert with which an epoch began (DESIGN section 9)."""
-    return REVERTS + dev_epoch.to_bytes(4, "big")
+    return REVERTS + fork_id.to_bytes(4, "big") + dev_epoch.to_bytes(4, "big")
 
 
 MARKS_ROW = b"mmarks"

@@ -634,8 +634,8 @@ class StateLedger:
     @property
     def parent_development(self) -> Development:
         """What they had added up to in the parent's state."""
-        self._development.get(None)
-        return self._development.base[None] or NO_DEVELOPMENT
+        table = self._development
+        return table.base.get(None, table.get(None)) or NO_DEVELOPMENT
 
     def set_development(self, development: Development, /) -> None:
         """Write what they add up to."""

@@ -54,6 +54,7 @@ class Place(NamedTuple):
 class Revert(NamedTuple):
     """A development revert: where its epoch began (DESIGN section 9)."""
 
+    fork_id: int
     dev_epoch: int
     height: Height
     block_hash: Hash32

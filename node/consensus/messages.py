@@ -160,6 +160,7 @@ class ForkConfirmation(NamedTuple):
 class Reverted(NamedTuple):
     """A development chain went back to a block, which `dev_epoch` goes on from (DESIGN 9)."""
 
+    fork_id: int
     dev_epoch: int
     height: Height
     block_hash: Hash32

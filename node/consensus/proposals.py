@@ -42,7 +42,8 @@ def make_proposal(blockchain: Blockchain, block: Block) -> Proposal:
 
 def make_reverted(revert: Revert) -> Reverted:
     """Return how peers hear of a development revert."""
-    return Reverted(revert.dev_epoch, revert.height, revert.block_hash, revert.offset_ms)
+    fork_id, dev_epoch, height, block_hash, offset_ms, *_ = revert
+    return Reverted(fork_id, dev_epoch, height, block_hash, offset_ms)
 
 
 def answer_blocks(blockchain: Blockchain, request: GetBlocks) -> Blocks:

@@ -141,8 +141,8 @@ class ValidatorNode:
         self._waiting_height = 0
         self._is_left_behind = False
         """Whether the sequencer is on a fork that this node has yet to reach."""
-        self._reverts: dict[int, Reverted] = {}
-        """By epoch: development reverts whose block this node has yet to reach."""
+        self._reverts: dict[tuple[int, int], Reverted] = {}
+        """By fork and epoch: development reverts whose block this node has yet to reach."""
         self._found = ""
         """What a node without a key found wrong."""
         self._is_withholding = False
@@ -542,22 +542,24 @@ class ValidatorNode:
         if not self._blockchain.genesis.dev:
             log.warning("revert dropped: genesis does not say dev", height=message.height)
             return []
-        self._reverts[message.dev_epoch] = message
+        self._reverts[message.fork_id, message.dev_epoch] = message
         return self._follow_reverts()
 
     def _follow_reverts(self) -> list[Message]:
         """Go back to the last revert's block that is here; earlier ones lead to it."""
         blockchain = self._blockchain
-        for dev_epoch, revert in sorted(self._reverts.items(), reverse=True):
-            if dev_epoch <= blockchain.next_epoch():
-                del self._reverts[dev_epoch]
+        own = blockchain.next_identity()
+        for branch, revert in sorted(self._reverts.items(), reverse=True):
+            if branch <= (own.fork_id, own.dev_epoch):
+                del self._reverts[branch]
+            if branch[0] != own.fork_id or branch not in self._reverts:
                 continue
             is_here = revert.height <= blockchain.head.block.header.number
             block = blockchain.block_at(revert.height) if is_here else None
             if block is None or block.hash != revert.block_hash:
                 continue
-            blockchain.revert_to(block, dev_epoch, offset_ms=revert.offset_ms)
-            log.warning("reverted", height=revert.height, dev_epoch=dev_epoch)
+            blockchain.revert_to(block, revert.dev_epoch, offset_ms=revert.offset_ms)
+            log.warning("reverted", height=revert.height, dev_epoch=revert.dev_epoch)
             self._begin_branch()
             return self._ask()
         return []

@@ -62,7 +62,7 @@ EVERY: list[Message] = [
     ForkPlan(b"plan"),
     ForkConfirmation(Height(4), HASH, HASH, 1, b"s" * 64),
     SnapshotRequest(Height(4), HASH),
-    Reverted(1, Height(4), HASH, 3_600_000),
+    Reverted(0, 1, Height(4), HASH, 3_600_000),
 ]
 
 
