@@ -446,7 +446,8 @@ class ExceedsBlockGasLimit(InvalidTransaction):
     expected: int
 
     def __str__(self) -> str:
-        return f"exceeds block gas limit: gas {self.value}, limit {self.expected}"
+        # viem looks for "gas limit reached".
+        return f"exceeds block gas limit: gas {self.value}, gas limit reached at {self.expected}"
 
 
 @dataclass(eq=False)
