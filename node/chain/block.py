@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
+import msgpack
+
 from node.chain.transaction import (
     LEGACY,
     Transaction,
@@ -306,6 +308,14 @@ def decode_block(data: bytes) -> Block:
     except InvalidTransaction as error:
         raise EncodingError(f"Block.transactions: {error}") from error
     return _build_block(stored.header, stored.extension, transactions, stored.transitions)
+
+
+def decode_block_head(data: bytes) -> tuple[Header, Extension]:
+    """Return header and extension of a block of our own disk, its body left alone."""
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(data)
+    unpacker.read_array_header()
+    return decode_header(unpacker.unpack()), decode_extension(unpacker.unpack())
 
 
 def encode_wire_block(block: Block) -> bytes:

@@ -110,6 +110,7 @@ class Blockchain:
         self.genesis_hash = genesis_hash
         """Block 0's hash: it stands for the whole genesis document."""
         self.head = self._open_head(block)
+        store.complete_tables(block)
         first = self.block_at(Height(0))
         assert first is not None, "a chain has a block 0"
         self.finalized = first

@@ -33,7 +33,7 @@ from node.perp.parameters import ChainParams, MarketParams
 from node.state.store import StateTables
 from node.system.contracts import GOVERNANCE, TOKEN
 from node.system.token import Allowance, FaucetClaim, PermitNonce, TokenBalance, TokenSupply
-from node.units import Address, Hash32, Height, MarketId, OrderId
+from node.units import Address, Hash32, Height, MarketId, OrderId, TimeMs
 
 K = TypeVar("K")
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -242,9 +242,13 @@ def header_row(block_hash: Hash32) -> bytes:
     return b"a" + block_hash
 
 
+ORPHANS = b"o"
+"""What the row of every block begins with that a fork left; by branch and height."""
+
+
 def orphan_row(fork_id: int, height: Height) -> bytes:
     """Return the row that names the block of a height on the branch that a fork left."""
-    return b"o" + fork_id.to_bytes(4, "big") + height.to_bytes(8, "big")
+    return ORPHANS + fork_id.to_bytes(4, "big") + height.to_bytes(8, "big")
 
 
 def orphaned_transaction_row(tx_hash: Hash32) -> bytes:
@@ -302,3 +306,29 @@ DEVELOPMENT_MARKS = b"z"
 def development_mark_row(number: int) -> bytes:
     """Return the row that names the block of a development snapshot."""
     return DEVELOPMENT_MARKS + number.to_bytes(8, "big")
+
+
+FILLS_SINCE_ROW = b"mfills"
+"""The height from which on `fills_row` knows every fill, decimal; absent: it is to be made anew."""
+
+
+FILLS = b"i"
+"""What the row of every block begins with that filled orders."""
+
+
+def fills_of_market(market: MarketId) -> bytes:
+    """Return what every row of a market's fills begins with."""
+    return FILLS + market.to_bytes(4, "big")
+
+
+def newest_first(time_ms: TimeMs) -> bytes:
+    """Return a time so that later ones come first."""
+    return (2**64 - 1 - time_ms).to_bytes(8, "big")
+
+
+def fills_row(market: MarketId, time_ms: TimeMs, block_hash: Hash32) -> bytes:
+    """Return the row of a market's candles after a block that filled orders in it.
+
+    It names the block, so it is right on whatever branch the block is, and for ever.
+    """
+    return fills_of_market(market) + newest_first(time_ms) + block_hash

@@ -21,6 +21,7 @@ from node.chain.block import (
     Header,
     Receipt,
     decode_block,
+    decode_block_head,
     decode_extension,
     decode_header,
     decode_receipts,
@@ -29,6 +30,7 @@ from node.chain.block import (
 )
 from node.chain.certificate import Certificate, decode_certificate, encode_certificate
 from node.chain.crash import crash_point
+from node.chain.fill_table import FillTable
 from node.crypto import keccak256
 from node.encoding import codec_of
 from node.errors import ForeignDatabase, StaleDatabase
@@ -74,6 +76,7 @@ class BlockStore:
         self._head_file = head_file
         self._blocks: OrderedDict[Hash32, Block] = OrderedDict()
         self._receipts: OrderedDict[Hash32, Sequence[Receipt]] = OrderedDict()
+        self._fills = FillTable(self)
 
     @property
     def kv(self) -> KeyValue:
@@ -114,6 +117,10 @@ class BlockStore:
                 )
         return head
 
+    def complete_tables(self, head: Block) -> None:
+        """Make anew what an older perpnode, or a restored snapshot, has not written."""
+        self._fills.rebuild(head)
+
     def save_block(
         self,
         block: Block,
@@ -140,10 +147,12 @@ class BlockStore:
             puts.append((keys.proposal_row(block_hash), signature))
         if certificate is not None:
             puts.append(_certificate_entry(certificate))
+        puts += self._fills.build_rows(block)
         puts.append((keys.HEAD_ROW, block_hash))
         if height == 0:
             puts.append((keys.FORMAT_ROW, b"%d" % DATABASE_FORMAT))
             puts.append((keys.GENESIS_ROW, block.header.parent_hash))
+            puts.append((keys.FILLS_SINCE_ROW, b"0"))
         crash_point("block: before the batch")
         self._kv.write(puts, state.deletes)
         crash_point("block: after the batch")
@@ -168,8 +177,11 @@ class BlockStore:
         if data is not None:
             split = 4 + int.from_bytes(data[:4], "big")
             return decode_header(data[4:split]), decode_extension(data[split:])
-        block = self.load_block(block_hash)
-        return None if block is None else (block.header, block.extension)
+        block = self._blocks.get(block_hash)
+        if block is not None:
+            return block.header, block.extension
+        data = self._kv.get(keys.block_row(block_hash))
+        return None if data is None else decode_block_head(data)
 
     def load_receipts(self, block_hash: Hash32) -> Sequence[Receipt] | None:
         """Return a block's receipts."""
@@ -199,6 +211,10 @@ class BlockStore:
         """Write an encoded dispute of a block; writing it again changes nothing."""
         row = keys.dispute_row(fork_id, dev_epoch, height, keccak256(dispute))
         self._kv.write([(row, dispute)])
+
+    def load_fills_since(self) -> Height:
+        """Return the height from which on the table of fills knows all."""
+        return Height(int(self._kv.get(keys.FILLS_SINCE_ROW) or b"0"))
 
     def load_disputes(self) -> list[bytes]:
         """Return every encoded dispute, by branch and height."""

@@ -12,14 +12,19 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from node.chain import keys
+from node.chain.ancestry import Ancestry
 from node.chain.block import Block, Receipt
 from node.chain.blockchain import Blockchain
 from node.chain.branches import load_orphaned_place
+from node.chain.event_search import EventSearch, Page, Position
 from node.chain.execution import execute
+from node.chain.fill_table import Candle, find_candles
+from node.chain.funding_history import FundingInterval, find_intervals
 from node.chain.ledger import StateLedger
 from node.chain.log_search import FoundLog
 from node.chain.transaction import AccessList, Transaction, decode_transaction
@@ -51,6 +56,9 @@ from node.governance.audit import AuditEntry
 from node.governance.fork import Fork
 from node.governance.validators import ValidatorSet
 from node.perp.account import DEFICIT, VAULT, get_account
+from node.perp.events import FundingSettled, OrderFilled
+from node.perp.funding import Funding
+from node.perp.parameters import MarketParams
 from node.perp.view import (
     AccountView,
     BookView,
@@ -59,6 +67,7 @@ from node.perp.view import (
     compute_book_view,
     compute_market_view,
     compute_market_views,
+    get_market_params,
 )
 from node.snapshot.draft import make_plan
 from node.snapshot.fork import load_forks
@@ -69,7 +78,7 @@ from node.system.contracts import CONTRACTS
 from node.system.dispatch import encode_refusal
 from node.system.gas import intrinsic_gas
 from node.system.governance import GovernanceView, compute_view, get_audit_entries
-from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
+from node.units import Address, DurationMs, Hash32, Height, MarketId, TimeMs, Wei
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -401,6 +410,80 @@ class Core:
         """Return a market's book as of a block, `depth` levels a side."""
         return await self._view(block, lambda ledger: compute_book_view(ledger, market, depth))
 
+    async def market_params(self, market: MarketId, block: Block) -> MarketParams:
+        """Return a market's parameters as of a block; raises MarketNotFound."""
+        return await self._view(block, lambda ledger: get_market_params(ledger, market))
+
+    # --- what was --------------------------------------------------------------------------------
+
+    async def fills(
+        self,
+        market: MarketId,
+        account: Address | None,
+        *,
+        before: Position | None,
+        lowest: Height,
+        limit: int,
+        block: Block,
+    ) -> Page[OrderFilled]:
+        """Return fills up to a block, newest first: of a market, of an account in it."""
+
+        def find(ancestry: Ancestry) -> Page[OrderFilled]:
+            search = EventSearch(self._blockchain.store, ancestry)
+            end = before or search.after_all()
+            return search.find_fills(market, account, before=end, lowest=lowest, limit=limit)
+
+        return await self._read(self._look_back, block, find)
+
+    async def funding_payments(
+        self,
+        account: Address,
+        market: MarketId | None,
+        *,
+        before: Position | None,
+        lowest: Height,
+        limit: int,
+        block: Block,
+    ) -> Page[FundingSettled]:
+        """Return what funding paid an account up to a block, newest first."""
+
+        def find(ancestry: Ancestry) -> Page[FundingSettled]:
+            search = EventSearch(self._blockchain.store, ancestry)
+            end = before or search.after_all()
+            return search.find_payments(account, market, before=end, lowest=lowest, limit=limit)
+
+        return await self._read(self._look_back, block, find)
+
+    async def candles(
+        self, market: MarketId, interval: str, *, until_ms: TimeMs, limit: int, block: Block
+    ) -> Sequence[Candle]:
+        """Return a market's candles up to a block that begin before a time, newest first."""
+
+        def find(ancestry: Ancestry) -> Sequence[Candle]:
+            return find_candles(ancestry, market, interval, until_ms=until_ms, limit=limit)
+
+        return await self._read(self._look_back, block, find)
+
+    async def funding_intervals(
+        self, market: MarketId, length: DurationMs, *, until_ms: TimeMs, limit: int, block: Block
+    ) -> Sequence[FundingInterval]:
+        """Return a market's funding up to a block, by interval, newest first."""
+
+        def get_funding(root: Hash32) -> Funding | None:
+            place = keys.FUNDINGS
+            state = self._blockchain.states.at(root)
+            record = state.get_record(place.address(market), place.key(market))
+            return None if record is None else place.codec.decode(record)
+
+        def find(ancestry: Ancestry) -> Sequence[FundingInterval]:
+            return find_intervals(ancestry, get_funding, length, until_ms=until_ms, limit=limit)
+
+        return await self._read(self._look_back, block, find)
+
+    async def fills_since(self) -> Height:
+        """Return the height from which on this node knows every fill."""
+        return await self._read(self._blockchain.store.load_fills_since)
+
     # --- the council -----------------------------------------------------------------------------
 
     def hold(self) -> Held | None:
@@ -477,6 +560,12 @@ class Core:
 
     async def _view(self, block: Block, compute: Callable[[StateLedger], T]) -> T:
         return await self._read(lambda: compute(self._blockchain.ledger_after(block)))
+
+    def _look_back(self, block: Block, find: Callable[[Ancestry], T]) -> T:
+        """Find something in a block's past, as of one moment of the database."""
+        store = self._blockchain.store
+        with closing(store.kv.snapshot()) as view:
+            return find(Ancestry(store, view, block))
 
     def _submit(self, raws: Sequence[bytes]) -> list[Hash32 | InvalidTransaction]:
         if not self._driver.is_sequencing:

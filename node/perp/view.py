@@ -148,6 +148,13 @@ def compute_market_views(ledger: Ledger) -> tuple[MarketView, ...]:
     return tuple(compute_market_view(ledger, market) for market in ledger.market_ids)
 
 
+def get_market_params(ledger: Ledger, market: MarketId) -> MarketParams:
+    """Return a market's parameters; raise MarketNotFound."""
+    if market not in ledger.market_ids:
+        raise MarketNotFound(market)
+    return ledger.market_params(market)
+
+
 def compute_market_view(ledger: Ledger, market: MarketId) -> MarketView:
     """Return a market; raise MarketNotFound."""
     status = get_status(ledger, market)
@@ -237,12 +244,11 @@ def _compute_position_view(
 
 def compute_book_view(ledger: Ledger, market: MarketId, depth: int) -> BookView:
     """Return the best `depth` levels of both sides; raise MarketNotFound."""
-    if market not in ledger.market_ids:
-        raise MarketNotFound(market)
+    params = get_market_params(ledger, market)
     book = ledger.book(market)
     return BookView(
         market=market,
-        params=ledger.market_params(market),
+        params=params,
         bids=_collect_levels(book.bids(), depth),
         asks=_collect_levels(book.asks(), depth),
     )

@@ -9,6 +9,7 @@ damages: it is refused to foreign origins, and to everybody where the node liste
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from node.chain.fill_table import INTERVALS
 from node.consensus.core import Core
 from node.consensus.faults import FaultKind, Stage
 from node.rpc import (
@@ -18,6 +19,7 @@ from node.rpc import (
     fees,
     filters,
     governance,
+    history,
     logs,
     node_info,
     open_orders,
@@ -135,6 +137,7 @@ _FILTER_ID = Param("filterId", _parse_string, schema=STRING)
 _SUBSCRIPTION_ID = Param("subscriptionId", _parse_string, schema=STRING)
 _LOG_FILTER = Param("filter", logs.parse_log_filter, schema=ref("LogFilter"))
 _MARKET = Param("market", open_orders.parse_market, schema=COUNT)
+_SPAN = Param("span", history.parse_span, history.Span(), ref("Span"))
 _SIGNATURES = Param("signatures", governance.parse_signatures, schema=array(HEX_DATA))
 _MESSAGE = Param("message", parse_data, schema=HEX_DATA)
 _UNSIGNED = Param("transaction", signing.parse_send, schema=ref("CallRequest"))
@@ -370,6 +373,43 @@ METHODS: Final[Mapping[str, Method]] = {
         (_MARKET, Param("depth", perp.parse_depth, perp.DEPTH_DEFAULT, COUNT), _BLOCK),
         result=ref("OrderBook"),
         example=(1, 20, "latest"),
+    ),
+    "perp_getTrades": Method(
+        history.get_trades,
+        (
+            _MARKET,
+            Param("search", history.parse_trade_search, history.Search(), ref("TradeSearch")),
+            _BLOCK,
+        ),
+        result=ref("Trades"),
+        example=(1, {"limit": 2}),
+    ),
+    "perp_getCandles": Method(
+        history.get_candles,
+        (
+            _MARKET,
+            Param("interval", history.parse_interval, schema=names(INTERVALS)),
+            _SPAN,
+            _BLOCK,
+        ),
+        result=ref("Candles"),
+        example=(1, "1m", {"limit": 2}),
+    ),
+    "perp_getFundingHistory": Method(
+        history.get_funding_history,
+        (_MARKET, _SPAN, _BLOCK),
+        result=ref("FundingHistory"),
+        example=(1, {"limit": 2}),
+    ),
+    "perp_getFundingPayments": Method(
+        history.get_funding_payments,
+        (
+            _ADDRESS,
+            Param("search", history.parse_payment_search, history.Search(), ref("PaymentSearch")),
+            _BLOCK,
+        ),
+        result=ref("FundingPayments"),
+        example=(_MAKER, {"market": 1}),
     ),
     "perp_getBlock": Method(
         perp.get_perp_block, (_BLOCK,), result=nullable(ref("BlockDetails")), example=("latest",)

@@ -7,6 +7,7 @@ integer under its unit and as an exact decimal (`node.rpc.perp`).
 from typing import Final
 
 from node.chain.block import Extension
+from node.chain.fill_table import INTERVALS
 from node.config import Role
 from node.consensus.core import Status
 from node.consensus.dispute import Dispute
@@ -15,6 +16,7 @@ from node.governance.action import CLASSES
 from node.perp.events import TRANSITION_KINDS
 from node.perp.order import TriggerKind
 from node.perp.status import Mode
+from node.rpc.history import LIMIT_MAX
 from node.rpc.records import record_schema
 from node.rpc.schema import (
     ADDRESS,
@@ -207,6 +209,16 @@ ETHEREUM: Final[dict[str, Schema]] = {
 _PRICE, _SIZE, _MONEY = ref("Price"), ref("Size"), ref("Money")
 _RATE, _FRACTION, _INDEX = ref("Rate"), ref("Fraction"), ref("Index")
 _NAMED = {"market": COUNT, "symbol": STRING}
+_AS_OF = _NAMED | {"blockNumber": COUNT, "blockHash": HASH}
+_EVENT_PLACE = {
+    "blockNumber": COUNT,
+    "blockHash": HASH,
+    "timeMs": COUNT,
+    "transactionHash": HASH,
+    "logIndex": COUNT,
+}
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
+_PAGE = {"fromBlock": COUNT, "limit": _LIMIT, "cursor": STRING}
 
 EXCHANGE: Final[dict[str, Schema]] = {
     "Price": _quantity("ticks"),
@@ -318,6 +330,62 @@ EXCHANGE: Final[dict[str, Schema]] = {
         **_NAMED, blockNumber=COUNT, bids=array(ref("Level")), asks=array(ref("Level"))
     ),
     "Level": obj(price=_PRICE, size=_SIZE, orderCount=COUNT),
+    "TradeSearch": options(account=ADDRESS, **_PAGE),
+    "PaymentSearch": options(market=COUNT, **_PAGE),
+    "Span": options(fromMs=COUNT, untilMs=COUNT, limit=_LIMIT),
+    "Trades": obj(**_AS_OF, knownFrom=COUNT, trades=array(ref("Trade")), next=nullable(STRING)),
+    "Trade": obj(
+        **_EVENT_PLACE,
+        market=COUNT,
+        size=_SIZE,
+        price=_PRICE,
+        value=_MONEY,
+        maker=ADDRESS,
+        taker=ADDRESS,
+        makerOrderId=COUNT,
+        takerOrderId=nullable(COUNT),
+        makerFee=_MONEY,
+        takerFee=_MONEY,
+        isLiquidation=BOOLEAN,
+    ),
+    "Candles": obj(
+        **_AS_OF, interval=names(INTERVALS), knownFrom=COUNT, candles=array(ref("Candle"))
+    ),
+    "Candle": obj(
+        startMs=COUNT,
+        endMs=COUNT,
+        open=_PRICE,
+        high=_PRICE,
+        low=_PRICE,
+        close=_PRICE,
+        volume=_SIZE,
+        liquidationVolume=_SIZE,
+        fillCount=COUNT,
+        isClosed=BOOLEAN,
+    ),
+    "FundingHistory": obj(
+        **_AS_OF,
+        intervalMs=COUNT,
+        intervals=array(
+            obj(
+                startMs=COUNT,
+                endMs=COUNT,
+                blockNumber=COUNT,
+                timeMs=COUNT,
+                rate=_RATE,
+                index=_INDEX,
+                change=nullable(_INDEX),
+                isClosed=BOOLEAN,
+            )
+        ),
+    ),
+    "FundingPayments": obj(
+        address=ADDRESS,
+        blockNumber=COUNT,
+        blockHash=HASH,
+        payments=array(obj(**_EVENT_PLACE, market=COUNT, cash=_MONEY, index=_INDEX)),
+        next=nullable(STRING),
+    ),
     "BlockDetails": obj(
         number=COUNT,
         hash=HASH,

@@ -47,8 +47,11 @@ class View(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, None if there is none."""
 
-    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Return (key, value) of the keys that begin so, ascending, as of the call."""
+    def items(self, prefix: bytes, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Return (key, value) of the keys that begin so, ascending, as of the call.
+
+        They begin at prefix ‖ `first`.
+        """
 
     def close(self) -> None:
         """Let go of what is held; nothing may be read afterwards."""
@@ -97,9 +100,9 @@ class LevelDb:
         """Return the value of a key, None if there is none."""
         return _get(self._db, self._path, key)
 
-    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, prefix: bytes, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Return (key, value) of the keys that begin so, ascending, as of the call."""
-        return _iterate(self._db, self._path, prefix)
+        return _iterate(self._db, self._path, prefix, first)
 
     def write(self, puts: Rows, deletes: Iterable[bytes] = ()) -> None:
         """Delete, then put, as one batch that is on disk, whole, when this returns."""
@@ -138,9 +141,9 @@ class LevelSnapshot:
         """Return the value of a key, None if there is none."""
         return _get(self._snapshot, self._path, key)
 
-    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, prefix: bytes, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Return (key, value) of the keys that begin so, ascending."""
-        return _iterate(self._snapshot, self._path, prefix)
+        return _iterate(self._snapshot, self._path, prefix, first)
 
     def close(self) -> None:
         """Release the snapshot, so that LevelDB may drop what only it still needs."""
@@ -155,9 +158,11 @@ def _get(source: Any, path: Path, key: bytes) -> bytes | None:
     return value
 
 
-def _iterate(source: Any, path: Path, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _iterate(source: Any, path: Path, prefix: bytes, first: bytes) -> Iterator[tuple[bytes, bytes]]:
     try:  # it opens the tables at once
         iterator = source.iterator(prefix=prefix, verify_checksums=True, fill_cache=False)
+        if first:
+            iterator.seek(prefix + first)
     except plyvel.Error as error:
         raise _explain(path, error) from error
 
@@ -186,14 +191,14 @@ class MemoryDb:
         """Return the value of a key, None if there is none."""
         return self._rows.get(key)
 
-    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, prefix: bytes, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Return (key, value) of the keys that begin so, ascending, as of the call."""
         found = []
         with self._lock:
             if self._sorted is None:
                 self._sorted = sorted(self._rows)
             keys = self._sorted
-            for at in range(bisect_left(keys, prefix), len(keys)):
+            for at in range(bisect_left(keys, prefix + first), len(keys)):
                 if not keys[at].startswith(prefix):
                     break
                 found.append((keys[at], self._rows[keys[at]]))

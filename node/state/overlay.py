@@ -18,15 +18,15 @@ class Overlay:
         """Return the value of a key, None if there is none."""
         return self._written[key] if key in self._written else self._base.get(key)
 
-    def items(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, prefix: bytes, first: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Return (key, value) of the keys that begin so, ascending, as of the call."""
         ours = dict(self._written)
         new = sorted(
             (key, value)
             for key, value in ours.items()
-            if value is not None and key.startswith(prefix)
+            if value is not None and key.startswith(prefix) and key >= prefix + first
         )
-        old = (item for item in self._base.items(prefix) if item[0] not in ours)
+        old = (item for item in self._base.items(prefix, first) if item[0] not in ours)
         return heapq.merge(old, new)
 
     def write(self, puts: Rows, deletes: Iterable[bytes] = ()) -> None:

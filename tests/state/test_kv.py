@@ -18,6 +18,7 @@ from node.errors import CorruptDatabase, DatabaseInUse, OperatorError
 from node.state.account import Changes
 from node.state.kv import KeyValue, LevelDb, MemoryDb, _explain, _name_owner
 from node.state.node import EMPTY_TRIE_ROOT
+from node.state.overlay import Overlay
 from node.state.store import StateStore
 from tests.state.states import ADDRESSES, KEYS, TABLES, grow, only_records
 
@@ -36,6 +37,18 @@ def test_items_are_those_of_the_prefix_in_order(kv: KeyValue) -> None:
     assert list(kv.items(b"d")) == []
     assert kv.get(b"b") == b""
     assert kv.get(b"b3") is None
+
+
+def test_items_begin_where_they_are_asked_to(kv: KeyValue) -> None:
+    kv.write({b"a9": b"", b"b1": b"1", b"b3": b"3", b"b5": b"5", b"c": b""}.items())
+
+    assert list(kv.items(b"b", b"2")) == [(b"b3", b"3"), (b"b5", b"5")]
+    assert list(kv.items(b"b", b"3")) == [(b"b3", b"3"), (b"b5", b"5")]
+    assert list(kv.snapshot().items(b"b", b"5")) == [(b"b5", b"5")]
+    assert list(kv.items(b"b", b"6")) == []
+    overlay = Overlay(kv)
+    overlay.write([(b"b2", b"2"), (b"b4", b"4")], [b"b5"])
+    assert list(overlay.items(b"b", b"3")) == [(b"b3", b"3"), (b"b4", b"4")]
 
 
 def test_a_batch_deletes_before_it_puts(kv: KeyValue) -> None:
