@@ -218,7 +218,8 @@ def is_reduction(before: Risk, after: Risk) -> bool:
     """Tell whether a fill reduces risk using no more than its share of the equity (G3).
 
     So an account below IM can get out at a fair price, but not hand its equity to somebody else.
-    With MM = 0 before and after nothing was at risk, and only IM not being higher counts.
+    With MM = 0 before and after nothing was at risk, and only IM not being higher counts. The
+    ratio is cross-multiplied: with MM = 0 after, the last fill of an exit, it asks for equity ≥ 0.
     """
     if before.maintenance == 0 and after.maintenance == 0:
         return is_initial_not_higher(before, after)
@@ -226,28 +227,13 @@ def is_reduction(before: Risk, after: Risk) -> bool:
         return False
     return (
         after.equity >= before.equity
-        or _is_closed_solvent(after)
-        or _is_ratio_not_lower(before, after)
+        or after.equity * before.maintenance >= before.equity * after.maintenance
     )
 
 
 def is_initial_not_higher(before: Risk, after: Risk) -> bool:
     """Tell whether what rests asks for no more margin than before (G3)."""
     return after.initial <= before.initial
-
-
-def _is_closed_solvent(after: Risk) -> bool:
-    """Tell whether nothing is at risk any more and nobody is owed: the last fill of an exit."""
-    return after.maintenance == 0 and after.equity >= 0
-
-
-def _is_ratio_not_lower(before: Risk, after: Risk) -> bool:
-    """Tell whether equity/MM did not fall, cross-multiplied: each lot took at most its share."""
-    return (
-        before.maintenance > 0
-        and after.maintenance > 0
-        and after.equity * before.maintenance >= before.equity * after.maintenance
-    )
 
 
 # --- G2: orders priced through the mark -------------------------------------------------------

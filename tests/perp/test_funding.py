@@ -32,6 +32,7 @@ from node.units import (
     Address,
     DurationMs,
     FundingIndex,
+    Height,
     Lots,
     MarketId,
     OrderId,
@@ -96,6 +97,16 @@ def test_impact_price_is_the_average_over_the_impact_notional_f1() -> None:
     assert get_impact_prices(ledger, MARKET) == ImpactPrices(Ticks(104), Ticks(106))
 
 
+def test_impact_price_walks_as_many_orders_as_it_takes_f1() -> None:
+    # K = 3: one lot at 110 gives 330, one at 100 gives 300; 370 are 1.37 lots at 90.
+    # 1,000 / (3 · 3.37) = 98.9, floor.
+    ledger = make_ledger(k=3)
+    for number, price in enumerate((110, 100, 90, 80), start=1):
+        rest(ledger, number, 1 if price > 90 else 9, price)
+
+    assert get_impact_prices(ledger, MARKET).bid == 98
+
+
 def test_exactly_enough_depth_counts_and_one_lot_less_is_none_f1() -> None:
     for lots, bid in ((10, 100), (9, 0)):
         ledger = make_ledger()
@@ -122,6 +133,7 @@ def test_orders_of_this_block_do_not_count_f1() -> None:
         (103, 102, 30_000_000),
         (700, 800, 3_000_000_000),  # cap 300,000,000 (below), times 10
         (1, 2, -980_000_000),
+        (0, 1, -990_000_000),
     ],
 )
 def test_premium_is_what_lies_beyond_the_oracle_price_f1(bid: int, ask: int, premium: int) -> None:
@@ -147,6 +159,34 @@ def test_sample_weighs_its_elapsed_time_f1_f2() -> None:
     process_premium_sample(ledger)
 
     assert premium_sum(ledger) == 10_000_000 * 1_300
+
+
+def test_shortest_block_and_smallest_premium_are_sampled_f1() -> None:
+    ledger = make_ledger()
+    rest(ledger, 1, 100, 101)
+    next_block(ledger, 1)
+    process_premium_sample(ledger)
+    assert premium_sum(ledger) == 10_000_000
+
+    ledger = make_ledger(price=10**9)
+    rest(ledger, 1, 100, 10**9 + 1)
+    process_premium_sample(ledger)
+    assert premium_sum(ledger) == 1_000  # 1 ppb
+
+
+@pytest.mark.parametrize("mode", [Mode.CANCEL_ONLY, Mode.OPEN])
+def test_market_without_a_sample_does_not_keep_the_next_from_its_own_f1(mode: Mode) -> None:
+    ledger = make_ledger()
+    second = make_market(ledger)
+    ledger.book(second).put_order(
+        Order(OrderId(1), MAKER, Lots(100), Ticks(101), False, Height(ledger.height - 1))
+    )
+    set_mode(ledger, mode)
+
+    process_premium_sample(ledger)
+
+    assert premium_sum(ledger) == 0
+    assert get_funding(ledger, second).premium_sum == 10_000_000 * 1_000
 
 
 def test_cheap_asks_sample_a_discount_f1() -> None:
@@ -278,6 +318,21 @@ def test_leaving_open_forgets_samples_and_rate_f2() -> None:
 
 
 # --- F3: the index --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampled", [1, 10**6])
+def test_samples_that_do_not_move_the_rate_are_forgotten_all_the_same_f2(sampled: int) -> None:
+    # Interest pulls a premium of less than 600,000 ppb back to the base rate.
+    for forget in (process_funding, lambda ledger: reset_funding(ledger, MARKET)):
+        ledger = make_ledger()
+        rate = compute_base_rate(ledger.market_params(MARKET))
+        set_rate(ledger, rate, premium_sum=sampled)
+        next_block(ledger, 60_000)
+
+        forget(ledger)
+
+        funding = get_funding(ledger, MARKET)
+        assert (funding.rate_ppb, funding.premium_sum) == (rate, 0)
 
 
 def test_index_moves_by_rate_price_and_time_f3() -> None:

@@ -188,6 +188,24 @@ def test_lowest_ratio_comes_first_l1() -> None:
     assert [event.account for event in liquidated(ledger)] == [SECOND]
 
 
+def test_many_accounts_go_by_their_ratio_whatever_their_addresses_l1() -> None:
+    ledger = make_ledger(price=1_000)
+    make_trader(ledger, 2, 10**12)
+    make_trader(ledger, 3, 10**12)
+    margins = {trader(number): 9_000 - 37 * (number * 7 % 12) for number in range(10, 22)}
+    for owner, margin in margins.items():
+        deposit(ledger, owner, margin)
+        trade(ledger, owner, 100, 1_000)
+    next_block(ledger)
+    set_price(ledger, 940)
+    process_order(ledger, MAKER, order(1_200, 940))
+
+    process_liquidations(ledger)
+
+    accounts = [event.account for event in liquidated(ledger)]
+    assert accounts == sorted(margins, key=lambda owner: margins[owner])
+
+
 def test_equal_ratios_go_by_account_then_market_l1() -> None:
     ledger = long_ledger(mark=1_000)
     make_trader(ledger, 4, 10_000)
@@ -252,6 +270,26 @@ def test_what_nobody_buys_is_no_step_o8() -> None:
     process_liquidations(ledger)
 
     # LONG is worse off, but its market has no bids.
+    assert [event.account for event in liquidated(ledger)] == [SECOND]
+
+
+def test_cancelling_its_orders_is_a_step_o8() -> None:
+    # LONG is worse off. Its way out is no risk (G5) and stays until LONG is liquidated (L2).
+    ledger = long_ledger(mark=1_000)
+    ledger.params = ledger.params._replace(liquidations_max=1)
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 4, 11_000)
+    trade(ledger, SECOND, 100, 1_000, second)
+    process_order(ledger, LONG, order(-60, 1_040))
+    process_order(ledger, MAKER, order(100, 930, market=second))
+    set_price(ledger, 900)
+    set_price(ledger, 930, market=second)
+
+    process_liquidations(ledger)
+    assert (len(ledger.book(MARKET).orders), liquidated(ledger)) == (0, [])
+    next_block(ledger)
+    process_liquidations(ledger)
+
     assert [event.account for event in liquidated(ledger)] == [SECOND]
 
 
@@ -376,6 +414,49 @@ def test_short_is_liquidated_the_same_way_l2() -> None:
     ]
     assert balance_of(ledger, LONG) == 10_000 - 6_500 - 1_597
     check_all(ledger)
+
+
+def test_short_of_one_lot_is_closed_in_a_book_without_bids_l2() -> None:
+    # Equity 100 - 60 of MM 53; 13 missing let it pay 19 ticks more than the mark.
+    ledger = make_ledger(price=1_000)
+    make_trader(ledger, 1, 100)
+    make_trader(ledger, 2, 10**9)
+    process_order(ledger, COUNTER, order(1, 1_000))
+    process_order(ledger, LONG, order(-1, 1_000))
+    next_block(ledger)
+    set_price(ledger, 1_060)
+    process_order(ledger, COUNTER, order(-1, 1_079))
+
+    process_liquidations(ledger)
+
+    assert size_of(ledger, LONG) == 0
+    fills = [event for event in ledger.events if isinstance(event, OrderFilled)]
+    assert [(event.taker, event.taker_order_id) for event in fills] == [(LONG, 0)]
+    check_all(ledger)
+
+
+def test_fill_for_exactly_what_is_due_needs_nothing_of_the_vault_l5() -> None:
+    # At 920: equity 2,000, b = 90,000. The vault owes 5; what leaves it there is not refused.
+    ledger = long_ledger(mark=920)
+    deposit(ledger, VAULT, -5)
+    process_order(ledger, MAKER, order(100, 900))
+
+    process_liquidations(ledger)
+
+    assert (size_of(ledger, LONG), balance_of(ledger, LONG)) == (0, 0)
+    assert [event.vault_payment for event in liquidated(ledger)] == [0]
+    assert balance_of(ledger, VAULT) == -5
+
+
+@pytest.mark.parametrize(("margin", "is_taken"), [(7_200, False), (7_199, True)])
+def test_vault_takes_over_below_two_thirds_of_maintenance_l3(margin: int, is_taken: bool) -> None:
+    # At 960: equity 3,200 of MM 4,800.
+    ledger = long_ledger(margin, mark=960, vault_size_max=1_000)
+    deposit(ledger, VAULT, 10**6)
+
+    process_liquidations(ledger)
+
+    assert (size_of(ledger, VAULT) == 100) == is_taken
 
 
 @pytest.mark.parametrize(("in_vault", "is_filled"), [(3_000, True), (2_999, False)])

@@ -1,5 +1,7 @@
 """What positions and orders ask for, and the tests of G3, by numbers that fit on a hand."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from node.perp.margin import (
     compute_oi_margin,
     compute_risk,
     compute_scaled_fraction,
+    compute_withdrawal_risk,
     get_equity,
     get_initial_fraction,
     is_covered,
@@ -163,8 +166,9 @@ def test_open_interest_below_the_cap_adds_nothing_g1() -> None:
 # --- M2, F4 ---------------------------------------------------------------------------------------
 
 
-def test_nobody_has_no_risk() -> None:
-    assert compute_risk(make_ledger(), OWNER) == Risk(Quote(0), Quote(0), Quote(0), Quote(0))
+@pytest.mark.parametrize("compute", [compute_risk, compute_withdrawal_risk])
+def test_nobody_has_no_risk(compute: Callable[..., Risk]) -> None:
+    assert compute(make_ledger(), OWNER) == Risk(Quote(0), Quote(0), Quote(0), Quote(0))
 
 
 @pytest.mark.parametrize(("size", "equity"), [(10, 1_200), (-10, 800)])
