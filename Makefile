@@ -7,7 +7,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NPM_DIRS := contracts tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help devnet test test-slow check bench story fuzz install install-dev npm clean
+.PHONY: help devnet test test-slow check bench story fuzz mutation install install-dev npm clean
 
 help:
 	@echo "make devnet     start a local chain, price reporters and traders   ARGS='--port 9000'"
@@ -18,6 +18,7 @@ help:
 	@echo "                the perp engine alone, block by block               ARGS=perp"
 	@echo "make story      break a chain, halt, fork, reopen, verify          ARGS='--keep --bots 4'"
 	@echo "make fuzz       random play against the second opinion, for ever   ARGS='--seed 7 --steps 1000000'"
+	@echo "make mutation   change the rules token by token; a test must notice  ARGS='node.perp.fee*'"
 	@echo "make clean      remove $(VENV), node_modules and caches; chains stay"
 
 devnet: install
@@ -40,6 +41,9 @@ story: install
 
 fuzz: install
 	@exec $(PY) -m tools.fuzz $(ARGS)
+
+mutation: install-dev
+	@exec $(PY) -m tools.mutation $(ARGS)
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev
@@ -83,4 +87,4 @@ npm:
 
 clean:
 	rm -rf $(VENV) $(NPM_DIRS:%=%/node_modules) build *.egg-info .coverage
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
