@@ -221,13 +221,17 @@ _EXTENSION_HEADS = bytes((_EXTENSION, 0, 0)), bytes((_EXTENSION, 0, 1))
 """Without and with a location."""
 
 
+def encode_leaf_path(path: str) -> bytes:
+    """Return the RLP of a leaf's path in hex-prefix form: flag, then the digits."""
+    return rlp_string(bytes.fromhex("3" + path if len(path) & 1 else "20" + path))
+
+
 def _payload_of(node: Node) -> bytes:
     if isinstance(node, Branch):
         return node.payload
     path = node.path
     if isinstance(node, Leaf):
-        compact = bytes.fromhex("3" + path if len(path) & 1 else "20" + path)
-        return rlp_string(compact) + rlp_string(node.value)
+        return encode_leaf_path(path) + rlp_string(node.value)
     compact = bytes.fromhex("1" + path if len(path) & 1 else "00" + path)
     return rlp_string(compact) + node.reference
 

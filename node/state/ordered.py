@@ -4,6 +4,7 @@ Built whole, bottom up, and never stored: a proof builds the trie again.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from node.crypto import keccak256
 from node.state.node import (
@@ -12,11 +13,12 @@ from node.state.node import (
     SLOT,
     Branch,
     Extension,
-    Leaf,
     decode_node,
+    encode_leaf_path,
     encode_node,
     get_child,
     rlp_list,
+    rlp_string,
 )
 from node.units import Hash32
 
@@ -57,6 +59,7 @@ def ordered_proof(values: Sequence[bytes], index: int) -> list[bytes]:
             proof.append(rlp)
 
 
+@lru_cache(maxsize=2**14)
 def _path(index: int) -> str:
     """Return the digits of rlp(index)."""
     if index < 128:
@@ -78,7 +81,7 @@ def _build(
     """Return the RLP of the node above entries[low:high]; put those below it into `nodes`."""
     first, value = entries[low]
     if high - low == 1:
-        return encode_node(Leaf(first[depth:], value, b""))
+        return rlp_list(_leaf_path(first[depth:]) + rlp_string(value))
     last = entries[high - 1][0]
     fork = depth
     while first[fork] == last[fork]:
@@ -95,6 +98,12 @@ def _build(
     if fork == depth:
         return branch
     return encode_node(Extension(first[depth:fork], _refer(branch, nodes), b""))
+
+
+@lru_cache(maxsize=2**12)
+def _leaf_path(path: str) -> bytes:
+    """Return the RLP of a leaf's path: what is left of one is short, and there are few."""
+    return encode_leaf_path(path)
 
 
 def _refer(rlp: bytes, nodes: dict[bytes, bytes]) -> bytes:

@@ -104,11 +104,12 @@ class StateStore:
         self._sequence += 1
         sequence = self._sequence.to_bytes(5, "big")
         batch = Batch(self._nodes, sequence)
+        is_flat = self.flat_root() == parent_root
         flat_puts: list[tuple[bytes, bytes]] = []
         flat_deletes: list[bytes] = []
         leaves: list[Change] = []
         for address in sorted(changes.accounts.keys() | changes.records.keys()):
-            change = self._change_account(batch, parent, address, changes)
+            change = self._change_account(batch, parent, address, changes, is_flat=is_flat)
             row = self._tables.flat + address
             if change is None:
                 continue
@@ -135,15 +136,22 @@ class StateStore:
             ]
             puts.append((self._tables.roots + root, pointer.location))
             puts.append((self._tables.meta + b"sequence", sequence))
-        if self.flat_root() != parent_root:
+        if not is_flat:
             return Commit(root, puts, [])
         return Commit(root, [*puts, *flat_puts, tag_row(self._tables, root)], flat_deletes)
 
     def _change_account(
-        self, batch: Batch, parent: Root, address: Address, changes: Changes
+        self, batch: Batch, parent: Root, address: Address, changes: Changes, *, is_flat: bool
     ) -> Change | None:
-        """Return the change of an address's leaf, its storage trie updated; None: no account."""
+        """Return the change of an address's leaf, its storage trie updated; None: no account.
+
+        `is_flat` says that the flat table is the parent's: it tells who has no storage faster.
+        """
         path = path_of(address)
+        if is_flat and self._is_plain(address, changes):
+            account = changes.accounts[address]
+            assert account is not None, "a plain change is no removal"
+            return Change(path, _encode_plain(account), b"", address)
         leaf = get_leaf(self._nodes, parent, path)
         records = changes.records.get(address, {})
         if address in changes.accounts and changes.accounts[address] is None:
@@ -169,6 +177,13 @@ class StateStore:
         )
         return Change(path, value, b"" if storage is None else storage.location, address)
 
+    def _is_plain(self, address: Address, changes: Changes) -> bool:
+        """Tell whether an account changes and has no storage, neither before nor after."""
+        if address in changes.records or changes.accounts[address] is None:
+            return False
+        value = self._kv.get(self._tables.flat + address)
+        return value is None or decode_account(value).storage_root == EMPTY_TRIE_ROOT
+
     def _get_pointer(self, root: Hash32) -> Root:
         if root == EMPTY_TRIE_ROOT:
             return None
@@ -176,6 +191,15 @@ class StateStore:
         if location is None:
             raise MissingState(root)
         return Pointer(b"\xa0" + root, location)
+
+
+def _encode_plain(account: AccountChange) -> bytes:
+    return encode_account(
+        account.nonce,
+        account.balance,
+        storage_root=EMPTY_TRIE_ROOT,
+        code_hash=account.code_hash,
+    )
 
 
 def _keep_account(leaf: Leaf | None) -> AccountChange:
