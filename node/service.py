@@ -39,7 +39,7 @@ from node.crypto import ed25519_sign
 from node.errors import GenesisError, OperatorError
 from node.governance.validators import ValidatorSet, find_validator
 from node.rpc.port import listen
-from node.rpc.server import serve
+from node.rpc.serving import serve, serve_apart
 from node.snapshot.apply import BumpSignState, resume_fork
 from node.snapshot.directory import SnapshotDirectory
 from node.snapshot.fork import named_snapshots
@@ -223,7 +223,7 @@ async def _sequence(
 ) -> None:
     stop = _stop_signal()
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(serve(core, config))
+        server = await stack.enter_async_context(serve_apart(core, config))
         if key is not None:
             port = config.peer_port
             if port is None:
@@ -237,7 +237,7 @@ async def _sequence(
             log.info("peers may link", url=f"wss://{config.host}:{peer_port}")
         sequencer.start()
         log.info("sequencer started", height=core.heads().latest.header.number)
-        await stop.wait()
+        await _wait_for_first(stop.wait(), server.keeping)
 
 
 # --- those who follow -----------------------------------------------------------------------------
@@ -343,18 +343,23 @@ async def _follow(
     core.list_peers = client.names
     async with serve(core, config):
         log.info(f"{config.role} started", height=core.heads().latest.header.number)
-        tasks = {asyncio.create_task(client.run()), asyncio.create_task(stop.wait())}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await _wait_for_first(client.run(), stop.wait())
 
 
 # --- both -----------------------------------------------------------------------------------------
+
+
+async def _wait_for_first(*works: Coroutine[Any, Any, object] | asyncio.Task[None]) -> None:
+    """Wait for one of these to end, raise what it raised, and end the others."""
+    tasks = {asyncio.ensure_future(work) for work in works}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _run(node: Coroutine[Any, Any, None]) -> None:

@@ -98,6 +98,7 @@ class Blockchain:
         self.states = StateStore(kv, keys.STATE_TABLES)
         self._listeners: list[Callable[[Head], None]] = []
         self._reverted: list[Callable[[Sequence[Block]], None]] = []
+        self._raised: list[Callable[[], None]] = []
         self._validator_sets: dict[Hash32, ValidatorSet] = {}
         self.write_lock = threading.RLock()
         self._certificate_lock = threading.Lock()
@@ -127,6 +128,10 @@ class Blockchain:
     def on_reverted(self, listener: Callable[[Sequence[Block]], None]) -> None:
         """Call `listener` in the reverting thread with what a revert took out, newest first."""
         self._reverted.append(listener)
+
+    def on_raised(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, in any thread, when more is certified or finalized than before."""
+        self._raised.append(listener)
 
     # --- making blocks ---------------------------------------------------------------------------
 
@@ -357,6 +362,14 @@ class Blockchain:
             is_news = self.certificate is None or certificate.height > self.certificate.height
             if is_here and is_news:  # a revert may have taken the block out just now
                 self.certificate = certificate
+        for listener in self._raised:
+            listener()
+
+    def finalize(self, block: Block) -> None:
+        """Note that a certified snapshot covers a block of this branch."""
+        self.finalized = block
+        for listener in self._raised:
+            listener()
 
     def _load_certificate(self, head: Block) -> Certificate | None:
         """Find the newest certificate on disk: above the one that the head names, or that one."""

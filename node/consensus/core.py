@@ -1,9 +1,8 @@
-"""What the front asks of the core: the seam between the two processes of DESIGN section 7.
+"""What the methods of JSON-RPC may ask: the one owner of database, mempool and sealing.
 
-The front (`rpc`) speaks HTTP and JSON; the core owns the database, the mempool and sealing. Here
-both share a process. Every argument and result is plain data, so that a Unix socket with
-MessagePack can stand in the middle without a change above or below it. What the head's caches
-answer is a plain method; what may wait for the disk or a processor is a coroutine.
+The table of methods (`node.rpc.methods`) runs in the core's process; HTTP, JSON and signatures are
+the front's, behind the seam of `node.rpc.backend` (DESIGN section 7). What the head's caches answer
+is a plain method; what may wait for the disk or a processor is a coroutine.
 """
 
 from __future__ import annotations
@@ -231,6 +230,21 @@ class Core:
             return Heads(head, head, head)
         return Heads(head, blockchain.safe_block(), blockchain.finalized)
 
+    def version(self) -> tuple[object, ...]:
+        """Return what reads depend on beside their arguments, to be compared by identity.
+
+        Where each is the same before and after a read, the read's answer holds as long as they
+        are: nothing can show a new head to a reader before it shows here.
+        """
+        blockchain = self._blockchain
+        return self._served.latest, blockchain.head, blockchain.certificate, blockchain.finalized
+
+    def subscribe_versions(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, in any thread, when the version may have changed."""
+        self._blockchain.on_head(lambda _: listener())
+        self._blockchain.on_reverted(lambda _: listener())
+        self._blockchain.on_raised(listener)
+
     def subscribe_heads(self, listener: Listener) -> None:
         """Call `listener` in the core's thread with every new head.
 
@@ -353,6 +367,12 @@ class Core:
     async def submit(self, raws: Sequence[bytes]) -> Sequence[Hash32 | InvalidTransaction]:
         """Admit raw transactions, in order; each gets its hash or the reason why not."""
         return await self._in(self._submits, self._submit, raws)
+
+    async def admit(
+        self, transactions: Sequence[Transaction]
+    ) -> Sequence[InvalidTransaction | None]:
+        """Admit transactions whose senders the front recovered, in order; None: taken."""
+        return await self._in(self._submits, self._admit, transactions)
 
     async def logs(
         self,
@@ -576,6 +596,18 @@ class Core:
                 tx = decode_transaction(raw)
                 self._mempool.add(tx)
                 results.append(tx.hash)
+            except InvalidTransaction as refusal:
+                results.append(refusal)
+        return results
+
+    def _admit(self, transactions: Sequence[Transaction]) -> list[InvalidTransaction | None]:
+        if not self._driver.is_sequencing:
+            return [NotSequencing() for _ in transactions]
+        results: list[InvalidTransaction | None] = []
+        for tx in transactions:
+            try:
+                self._mempool.add(tx)
+                results.append(None)
             except InvalidTransaction as refusal:
                 results.append(refusal)
         return results

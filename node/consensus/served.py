@@ -61,6 +61,8 @@ class ServedBranch:
         if height > self.latest.header.number:
             return None
         old = self._old
+        if height > self.latest.header.number:
+            return None  # on disk, and not the head yet
         if old is None:
             return self._blockchain.block_at(height)
         return self.block_on_fork(old.extension.fork_id, height)

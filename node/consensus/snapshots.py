@@ -207,7 +207,7 @@ class Snapshots:
         if blockchain.next_validators().members and height > blockchain.finalized.header.number:
             block = blockchain.block_at(height)
             assert block is not None, "what is certified is a block of this chain"
-            blockchain.finalized = block
+            blockchain.finalize(block)
 
     def _tell(self, message: Message) -> None:
         for listener in self._listeners:

@@ -21,13 +21,13 @@ from node.rpc.errors import (
     ParseError,
     ResponseTooLarge,
     RpcError,
+    render_error,
     to_rpc_error,
 )
 from node.rpc.methods import METHODS, Method
 from node.rpc.parameters import read_params
+from node.rpc.requests import BATCH_MAX, BODY_MAX
 
-BODY_MAX: Final = 5 * 1024 * 1024
-BATCH_MAX: Final = 1_000
 ANSWERS_BYTES_MAX: Final = 25 * 1024 * 1024
 """Of a batch's answers together; what comes after is not executed, as in geth."""
 SLICE_SECONDS: Final = 0.005
@@ -63,11 +63,6 @@ class _Call:
             _log.error("rpc_method_failed", method=self.name, exc_info=error)
             rpc_error = InternalError()
         self.answer = render_error(rpc_error, self.id or b"null")
-
-
-def render_error(error: RpcError, call_id: bytes = b"null") -> bytes:
-    """Return an error answer."""
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call_id, orjson.dumps(error.render()))
 
 
 class Dispatcher:

@@ -17,6 +17,8 @@ for a refusal.
 
 from typing import Any, ClassVar
 
+import orjson
+
 from node.errors import (
     ActionImpossible,
     EncodingError,
@@ -123,3 +125,13 @@ def to_rpc_error(error: Exception) -> RpcError | None:
     if isinstance(error, InvalidTransaction | MissingState | EncodingError | Refusal):
         return ServerError(str(error))
     return None
+
+
+def render_error(error: RpcError, call_id: bytes = b"null") -> bytes:
+    """Return an error answer."""
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call_id, orjson.dumps(error.render()))
+
+
+def render_refusal(refusal: InvalidTransaction) -> bytes:
+    """Return the `error` member for a transaction that is not taken."""
+    return orjson.dumps(ServerError(str(refusal)).render())

@@ -642,3 +642,47 @@ METHODS: Final[Mapping[str, Method]] = {
         ),
     ),
 }
+
+LASTING: Final = frozenset(
+    {
+        "web3_clientVersion",
+        "net_version",
+        "net_listening",
+        "eth_chainId",
+        "eth_syncing",
+        "eth_coinbase",
+        "net_peerCount",
+        "eth_blockNumber",
+        "eth_getBlockByNumber",
+        "eth_getBlockByHash",
+        "eth_getBlockTransactionCountByNumber",
+        "eth_getBlockTransactionCountByHash",
+        "eth_getBlockReceipts",
+        "eth_getHeaderByNumber",
+        "eth_getHeaderByHash",
+        "eth_getUncleCountByBlockNumber",
+        "eth_getUncleCountByBlockHash",
+        "eth_getBalance",
+        "eth_getCode",
+        "eth_getTransactionCount",
+        "eth_getStorageAt",
+        "eth_getProof",
+        "eth_getTransactionByBlockNumberAndIndex",
+        "eth_getTransactionByBlockHashAndIndex",
+        "eth_call",
+        "eth_estimateGas",
+        "eth_gasPrice",
+        "eth_maxPriorityFeePerGas",
+        "eth_feeHistory",
+        "eth_getLogs",
+        "perp_getMarkets",
+        "perp_getMarket",
+        "perp_getAccount",
+        "perp_getOpenOrders",
+        "perp_getOrderBook",
+        "perp_getBlock",
+        "gov_getAuditLog",
+    }
+)
+"""What depends on nothing but the arguments and the heads (latest, safe, finalized): the front
+keeps such an answer until one of them moves, unless the arguments name `pending`."""

@@ -7,26 +7,18 @@ JSON-RPC call gets another status: a foreign Host (403), a method that is not PO
 import asyncio
 import contextlib
 import socket
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
-from itertools import count
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 
-from node.chain.block import Block, Receipt
-from node.chain.transaction import Transaction
-from node.config import NodeConfig
-from node.consensus.core import Core
-from node.rpc.accounts import Accounts, read_accounts
-from node.rpc.context import Context, Session
-from node.rpc.dispatch import BODY_MAX, Dispatcher, render_error
-from node.rpc.errors import InvalidRequest
-from node.rpc.filters import Filters
+from node.rpc.backend import TOO_SLOW, Asker, Backend, Conversation
+from node.rpc.errors import InvalidRequest, render_error
+from node.rpc.front import Front
+from node.rpc.http import Heads, QuickProtocol
 from node.rpc.origin import Policy
-from node.rpc.port import listen
-from node.rpc.recent import RecentBlocks
-from node.rpc.subscriptions import TOO_SLOW, Subscriber, Subscriptions
+from node.rpc.requests import BODY_MAX
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -54,54 +46,22 @@ _TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"), *_CORS)
 _PREFLIGHT: Final = ((b"access-control-max-age", b"86400"), *_CORS)
 
 
-@contextlib.asynccontextmanager
-async def serve(core: Core, config: NodeConfig) -> AsyncIterator["RpcServer"]:
-    """Serve a node's JSON-RPC while the context lasts; raise PortInUse naming the owner."""
-    policy = Policy(
-        bind_host=config.host,
-        host_names=frozenset(name.lower() for name in config.host_names),
-        origins=frozenset(origin.lower() for origin in config.allow_origins),
-    )
-    accounts = None if config.accounts_path is None else read_accounts(config.accounts_path)
-    server = RpcServer(core, policy, port=config.port, accounts=accounts)
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.stop()
-
-
 class RpcServer:
     """The front of one node. Make it within the event loop that it shall run in."""
 
-    def __init__(
-        self,
-        core: Core,
-        policy: Policy,
-        *,
-        port: int,
-        dispatcher: Dispatcher | None = None,
-        accounts: Accounts | None = None,
-    ) -> None:
-        self._core = core
+    def __init__(self, backend: Backend, policy: Policy, listening: socket.socket) -> None:
+        self._front = Front(backend)
         self._policy = policy
-        self._dispatcher = dispatcher or Dispatcher()
-        self._loop = asyncio.get_running_loop()
-        self._accounts = accounts or Accounts()
-        self._recent = RecentBlocks()
-        self._filters = Filters(core, self._loop.time)
-        self._subscriptions = Subscriptions()
-        self._connections = count(1)
-        self._pending: deque[Transaction] = deque()
-        self._socket = listen(policy.bind_host, port)
+        self._backend = backend
+        self._socket = listening
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
         self.port: int = self._socket.getsockname()[1]
         """The port it listens on: the free one that was found if 0 was asked for."""
         self._server = _Uvicorn(
             uvicorn.Config(
-                self._application,
-                http="httptools",
+                self,
+                http=self._protocol(),
                 ws="websockets-sansio",
                 ws_max_size=DRAIN_MAX,
                 ws_per_message_deflate=False,
@@ -119,10 +79,6 @@ class RpcServer:
 
     async def start(self) -> None:
         """Begin to serve; return when connections are taken."""
-        self._core.subscribe_left(self._tell_left)
-        self._core.subscribe_reverted(self._tell_reverted)
-        self._core.subscribe_heads(self._tell_head)
-        self._core.subscribe_pending(self._tell_pending)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         started = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -133,56 +89,26 @@ class RpcServer:
     async def stop(self) -> None:
         """Take no more connections, end the open ones, return when all is closed."""
         self._server.should_exit = True
-        self._subscriptions.close()
         if self._task is not None:
             await self._task
         self._socket.close()
+        self._front.close()
 
-    # --- what the core tells, in its own threads -------------------------------------------------
+    def _protocol(self) -> type[asyncio.Protocol]:
+        """Return what makes a connection's protocol."""
+        answer_head = b"".join(b"%b: %b\r\n" % header for header in _JSON)
+        made = partial(
+            QuickProtocol, front=self._front, heads=Heads(self._policy), answer_head=answer_head
+        )
+        return cast(type[asyncio.Protocol], made)
 
-    def _tell_head(self, block: Block, receipts: Sequence[Receipt]) -> None:
-        self._call_soon(self._on_head, block, receipts)
-
-    def _tell_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
-        self._call_soon(self._on_left, block, receipts)
-
-    def _tell_reverted(self, block: Block, _: Sequence[Receipt]) -> None:
-        self._call_soon(self._subscriptions.on_reverted, block)
-
-    def _tell_pending(self, tx: Transaction) -> None:
-        # One wake-up of the loop for all that is admitted before it comes to them.
-        self._pending.append(tx)
-        if len(self._pending) == 1:
-            self._call_soon(self._on_pending)
-
-    def _call_soon(self, function: Callable[..., None], *arguments: object) -> None:
-        if not self._server.should_exit and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _on_head(self, block: Block, receipts: Sequence[Receipt]) -> None:
-        self._recent.on_head(block, receipts)
-        self._filters.on_head(block)
-        self._subscriptions.on_head(block, receipts)
-
-    def _on_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
-        self._recent.on_left(block)
-        self._filters.on_left(block)
-        self._subscriptions.on_left(block, receipts)
-
-    def _on_pending(self) -> None:
-        while self._pending:
-            tx = self._pending.popleft()
-            self._filters.on_pending(tx)
-            self._subscriptions.on_pending(tx)
-
-    # --- what clients ask ------------------------------------------------------------------------
-
-    async def _application(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request or one WebSocket connection: the ASGI application."""
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         if scope["type"] == "websocket":
             if self._policy.is_allowed_host(host):
-                await self._serve_websocket(scope, headers, receive, send)
+                await self._serve_websocket(headers, receive, send)
             else:
                 await send({"type": "websocket.close", "code": 1008})
         elif not self._policy.is_allowed_host(host):
@@ -194,15 +120,9 @@ class RpcServer:
         else:
             await _respond(send, 405, b"JSON-RPC takes POST and WebSocket\n", _TEXT)
 
-    def _context(
-        self, headers: dict[bytes, bytes], owner: str, subscriber: Subscriber | None
-    ) -> Context:
+    def _find_refusal(self, headers: dict[bytes, bytes]) -> str | None:
         origin = headers.get(b"origin")
-        refusal = self._policy.find_refusal(None if origin is None else origin.decode("latin-1"))
-        session = Session(owner, refusal, subscriber)
-        return Context(
-            self._core, self._recent, self._filters, self._subscriptions, session, self._accounts
-        )
+        return self._policy.find_refusal(None if origin is None else origin.decode("latin-1"))
 
     async def _serve_post(
         self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send
@@ -218,56 +138,56 @@ class RpcServer:
             await _respond(send, 200, render_error(too_large), close)
             return
         client = scope["client"]
-        context = self._context(headers, client[0] if client else "", None)
-        answer = await self._dispatcher.answer(context, body)
+        asker = Asker(client[0] if client else "", self._find_refusal(headers))
+        answer = await self._front.answer(asker, body)
         if answer is None:
             await _respond(send, 204, b"", _CORS)
         else:
             await _respond(send, 200, answer, _JSON)
 
     async def _serve_websocket(
-        self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send
+        self, headers: dict[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        subscriber = Subscriber()
-        owner = f"websocket {next(self._connections)}"
-        context = self._context(headers, owner, subscriber)
-        self._subscriptions.add(subscriber)
-        reader = asyncio.create_task(self._read_messages(context, subscriber, receive))
-        writer = asyncio.create_task(_write_messages(subscriber, send))
-        closed = asyncio.create_task(subscriber.outbox.closed.wait())
+        conversation = self._backend.open(self._find_refusal(headers))
+        turn = asyncio.Lock()
+        reader = asyncio.create_task(self._read_messages(conversation, turn, receive, send))
+        writer = asyncio.create_task(_write_messages(conversation, turn, send))
+        closed = asyncio.create_task(conversation.closed.wait())
         tasks = {reader, writer, closed}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if closed.done():  # the writer may be stuck in a peer that does not read
                 await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
         finally:
-            self._subscriptions.remove(subscriber)
-            self._filters.remove_owner(owner)
+            conversation.end()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read_messages(
-        self, context: Context, subscriber: Subscriber, receive: Receive
+        self, conversation: Conversation, turn: asyncio.Lock, receive: Receive, send: Send
     ) -> None:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 return
-            body = message.get("text")
-            subscriber.hold()
-            answer = await self._dispatcher.answer(
-                context, message["bytes"] if body is None else body
-            )
-            await subscriber.answer(answer)
+            text = message.get("text")
+            body: bytes = message["bytes"] if text is None else text.encode()
+            async with turn:  # notifications of what it does come after its answer
+                answer = await self._front.answer_here(body)
+                if answer is not None:
+                    await send({"type": "websocket.send", "text": answer.decode()})
+            if answer is None:
+                await conversation.ask(body)
 
 
-async def _write_messages(subscriber: Subscriber, send: Send) -> None:
-    while (message := await subscriber.outbox.take()) is not None:
-        await send({"type": "websocket.send", "text": message.decode()})
-    code = subscriber.outbox.close_code
+async def _write_messages(conversation: Conversation, turn: asyncio.Lock, send: Send) -> None:
+    while (message := await conversation.take()) is not None:
+        async with turn:
+            await send({"type": "websocket.send", "text": message.decode()})
+    code = conversation.close_code
     reason = "too slow" if code == TOO_SLOW else "the node stops"
     await send({"type": "websocket.close", "code": code, "reason": reason})
 

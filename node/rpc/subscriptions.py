@@ -16,6 +16,7 @@ import orjson
 
 from node.chain.block import Block, Receipt
 from node.chain.transaction import Transaction
+from node.rpc.backend import GOING_AWAY, TOO_SLOW
 from node.rpc.context import Context
 from node.rpc.errors import InvalidParams, NotificationsUnsupported, ServerError
 from node.rpc.hex import data
@@ -29,10 +30,6 @@ SUBSCRIPTIONS_MAX: Final = 100
 OUTBOX_BYTES_MAX: Final = 64 * 1024 * 1024
 """Several heavy blocks: one of 5,000 orders is 10 MB of logs."""
 OUTBOX_MESSAGES_MAX: Final = 200_000
-TOO_SLOW: Final = 1008
-"""The WebSocket close code of a client that does not read: policy violation."""
-GOING_AWAY: Final = 1001
-"""The WebSocket close code of a server that stops."""
 
 
 class Outbox:

@@ -17,6 +17,7 @@ from node.rpc.dispatch import Dispatcher
 from node.rpc.methods import METHODS, Method
 from node.rpc.origin import FOREIGN_ORIGIN
 from node.rpc.parameters import Param, parse_bool
+from node.rpc.requests import BATCH_MAX, BODY_MAX
 from tests.rpc.chain import Chain
 
 INVALID = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "invalid request"}}
@@ -238,9 +239,9 @@ def test_guarded_methods_are_refused_to_foreign_origins(traded: Chain) -> None:
 
 
 def test_a_batch_has_a_largest_length(traded: Chain) -> None:
-    batch = [request("test_echo", True)] * dispatch.BATCH_MAX
+    batch = [request("test_echo", True)] * BATCH_MAX
 
-    assert len(ask(traded, batch)) == dispatch.BATCH_MAX
+    assert len(ask(traded, batch)) == BATCH_MAX
     answer = ask(traded, [*batch, batch[0]])
     assert answer["error"] == {
         "code": -32600,
@@ -249,7 +250,7 @@ def test_a_batch_has_a_largest_length(traded: Chain) -> None:
 
 
 def test_a_body_has_a_largest_size(traded: Chain) -> None:
-    answer = ask(traded, b'"' + b"x" * dispatch.BODY_MAX + b'"')
+    answer = ask(traded, b'"' + b"x" * BODY_MAX + b'"')
 
     assert answer["id"] is None
     assert answer["error"]["code"] == -32600

@@ -16,12 +16,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from node.config import NodeConfig, Role
 from node.errors import PortInUse
 from node.rpc import server, subscriptions
+from node.rpc.backend import Backend
 from node.rpc.context import Context
-from node.rpc.dispatch import BODY_MAX, Dispatcher
+from node.rpc.desk import Desk
 from node.rpc.methods import METHODS, Method
 from node.rpc.origin import Policy
-from node.rpc.server import RpcServer, serve
+from node.rpc.port import listen
+from node.rpc.requests import BODY_MAX
+from node.rpc.server import RpcServer
+from node.rpc.serving import serve
 from tests.rpc.chain import Chain
+from tests.rpc.seam import linked
 
 CHAIN_ID = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'
 DAMAGE = b'{"jsonrpc":"2.0","id":1,"method":"test_damage"}'
@@ -34,17 +39,37 @@ async def damage(context: Context) -> Any:
     return "done"
 
 
+IS_APART = False
+"""Whether front and core speak over a socket, as when each is a process of its own."""
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["together", "apart"])
+def _choose_seam(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request.module, "IS_APART", request.param)
+
+
 @asynccontextmanager
 async def serving(chain: Chain, policy: Policy | None = None) -> AsyncIterator[RpcServer]:
     table = {**METHODS, "test_damage": Method(damage, guarded=True)}
-    front = RpcServer(
-        chain.core, policy or Policy("127.0.0.1"), port=0, dispatcher=Dispatcher(table)
-    )
-    await front.start()
-    try:
-        yield front
-    finally:
-        await front.stop()
+    policy = policy or Policy("127.0.0.1")
+    desk = Desk(chain.core, table)
+    async with seam(desk) as backend:
+        front = RpcServer(backend, policy, listen(policy.bind_host, 0))
+        await front.start()
+        try:
+            yield front
+        finally:
+            desk.close()
+            await front.stop()
+
+
+@asynccontextmanager
+async def seam(desk: Desk) -> AsyncIterator[Backend]:
+    if not IS_APART:
+        yield desk
+        return
+    async with linked(desk) as (_, front_end):
+        yield front_end
 
 
 class Response(NamedTuple):

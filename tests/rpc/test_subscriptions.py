@@ -1,6 +1,7 @@
 import asyncio
 
 from node.rpc import subscriptions
+from node.rpc.backend import GOING_AWAY
 from node.rpc.subscriptions import Outbox, Subscriber
 
 
@@ -53,7 +54,7 @@ def test_closing_ends_an_answer_that_waits() -> None:
         answer = asyncio.create_task(outbox.answer(b"answer"))
         await asyncio.sleep(0)
 
-        outbox.close(subscriptions.GOING_AWAY)
+        outbox.close(GOING_AWAY)
 
         await answer
         assert await outbox.take() is None
