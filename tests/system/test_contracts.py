@@ -21,6 +21,7 @@ from node.perp.status import Mode, ModeReason
 from node.system.contracts import ABI_DIRECTORY, CONTRACTS, Contract, contract
 from node.system.logs import EVENT_CLASSES
 from tests.system.published import REFUSALS, camel_case
+from tools import typescript
 
 CONTRACTS_DIRECTORY = ABI_DIRECTORY.parent
 WITH_ABI = [each for each in CONTRACTS.values() if each.abi]
@@ -43,6 +44,10 @@ def entries(kind: str) -> Iterator[tuple[Contract, dict[str, Any]]]:
 
 def names_of(entry: dict[str, Any]) -> list[str]:
     return [parameter["name"] for parameter in entry["inputs"]]
+
+
+def test_the_committed_typescript_is_what_the_abi_makes() -> None:
+    assert typescript.FILE.read_text() == typescript.render(), "run python -m tools.typescript"
 
 
 def test_the_committed_abi_is_what_solc_makes_of_the_interfaces() -> None:
