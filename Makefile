@@ -5,6 +5,7 @@ PYTHON ?=
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 NPM_DIRS := contracts tests/conformance
+NPM_SLOW_DIRS := tests/conformance/metamask
 
 .DEFAULT_GOAL := help
 .PHONY: help devnet test test-slow check bench story fuzz mutation install install-dev npm clean
@@ -27,7 +28,8 @@ devnet: install
 test: install-dev npm
 	@$(PY) -m pytest -m "not slow" $(ARGS)
 
-test-slow: install-dev npm
+test-slow: install-dev
+	@$(MAKE) --silent --no-print-directory npm NPM_DIRS="$(NPM_DIRS) $(NPM_SLOW_DIRS)"
 	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest -m slow $(ARGS)
 
 check: install-dev npm
@@ -86,5 +88,5 @@ npm:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(NPM_DIRS:%=%/node_modules) build *.egg-info .coverage
+	rm -rf $(VENV) $(NPM_DIRS:%=%/node_modules) $(NPM_SLOW_DIRS:%=%/node_modules) build *.egg-info .coverage
 	rm -rf mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -4,13 +4,16 @@ The order and the methods are those of its network and transaction controllers. 
 that its block tracker last saw in place of `latest`: up to 20 s old, minutes after a sleep.
 """
 
+import json
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from tests.conformance.trade import CHAIN_ID, TOKEN, address_of, funder_key
+from tests.conformance.trade import CHAIN_ID, HERE, TOKEN, address_of, funder_key
 from tests.helpers.devnet import Devnet, RpcError, poll
 
 KEY = funder_key(9)
@@ -157,6 +160,45 @@ def test_sends_are_filled_in_sent_and_confirmed(wallet: Wallet) -> None:
 
     assert wallet.ask("eth_call", {"to": FRIEND, "data": "0x"}, wallet.block) == "0x"
     assert wallet.asked == TRAFFIC
+
+
+@pytest.mark.slow
+def test_metamasks_own_controllers_send_and_confirm(chain: Devnet) -> None:
+    node, here = shutil.which("node"), HERE / "metamask"
+    if node is None or not (here / "node_modules").is_dir():
+        pytest.skip("its controllers are not here: `npm ci` in tests/conformance/metamask, 73 MB")
+    key = funder_key(4)
+    settings = {
+        "url": chain.rpc.url,
+        "chainId": CHAIN_ID,
+        "key": key,
+        "address": address_of(key).lower(),
+        "token": TOKEN,
+        "friend": FRIEND,
+    }
+
+    done = subprocess.run(
+        [node, "drive.mjs", json.dumps(settings)],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    report = json.loads(done.stdout)
+    assert report["network"] == {"status": "available", "EIPS": {"1559": True}}
+    assert report["native"]["type"] == "simpleSend"
+    assert report["native"]["txParams"]["gas"] == "0x5208"
+    assert report["token"]["type"] == "transfer", "the token's address has code"
+    sent = [report["native"], report["token"], *report["queued"]]
+    assert [each["status"] for each in sent] == ["confirmed"] * 4
+    assert [each["txReceipt"]["status"] for each in sent] == ["0x1"] * 4
+    assert sorted(int(each["txParams"]["nonce"], 16) for each in sent) == [0, 1, 2, 3]
+    assert report["refused"]["status"] == "failed"
+    # It asks its block tracker and a gas service of its own for the rest.
+    assert set(report["asked"]) == TRAFFIC - {"net_version", "eth_getBalance", "eth_call"}
 
 
 def test_a_refused_send_is_refused_twice_in_words_it_knows(wallet: Wallet) -> None:
