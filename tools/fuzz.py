@@ -51,6 +51,7 @@ class Tally:
         self.steps = 0
         self.accepted = 0
         self.events: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
 
     def line(self, seed: int) -> Text:
         """Return the progress line."""
@@ -74,23 +75,25 @@ def play(seed: int, chain: int, tally: Tally, *, steps_max: int | None, closely:
             tally.steps += pair.actions - steps
             tally.accepted += pair.accepted - accepted
             steps, accepted = pair.actions, pair.accepted
-            if steps_max is not None and tally.steps >= steps_max:
+            if player.is_over or (steps_max is not None and tally.steps >= steps_max):
                 break
     except Exception as error:  # whatever the rules raise here is what we look for
         tally.steps += pair.actions - steps
         raise Found(chain, pair.engine.height, error) from error
     finally:
         tally.events += pair.events
+        tally.asked += pair.asked
     tally.chains += 1
 
 
 def show(seed: int, tally: Tally) -> None:
-    """Print what was played and which events it reached."""
+    """Print what was played, which events it reached, and what was taken or refused, and why."""
     console.print(tally.line(seed))
-    table = Table("event", "times", box=None)
-    for name, times in tally.events.most_common():
-        table.add_row(name, f"{times:,}")
-    console.print(table)
+    for title, counted in (("event", tally.events), ("asked for: refusal", tally.asked)):
+        table = Table(title, "times", box=None)
+        for name, times in counted.most_common():
+            table.add_row(name, f"{times:,}")
+        console.print(table)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from node.errors import Refusal
@@ -27,11 +27,22 @@ from node.perp import (
     trigger,
     vault,
 )
-from node.perp.account import BRIDGE, Leg, process_entry
+from node.perp.account import BRIDGE, VAULT, Leg, process_entry
 from node.perp.book import Book
+from node.perp.events import (
+    BalanceAbsorbed,
+    Event,
+    ModeChanged,
+    OrderCancelled,
+    OrderFilled,
+    OrderPlaced,
+    PositionDeleveraged,
+    TriggerPlaced,
+)
 from node.perp.margin import compute_risk
 from node.perp.market import initial_market
 from node.perp.parameters import ChainParams, MarketParams
+from node.perp.status import CHAIN, Mode
 from node.system.classes import ActionClass
 from node.units import Address, Height, MarketId, Quote, TimeMs
 from tests.helpers.ledger import DictLedger
@@ -95,6 +106,9 @@ class Pair:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.events: Counter[str] = Counter()
+        """What happened, by kind."""
+        self.asked: Counter[str] = Counter()
+        """What was asked for, and with which refusal."""
         self.actions = 0
         self.accepted = 0
         self.engine = _start_engine(setup)
@@ -112,10 +126,18 @@ class Pair:
     def run_block(
         self, elapsed_ms: int, actions: Iterable[Action], *, closely: bool = False
     ) -> None:
-        """Run a block of these actions, sorted by class; `closely` compares after each of them."""
+        """Run a block of these actions, sorted by class.
+
+        `closely` compares after each of them and of the protocol's own steps, and runs the full
+        sweep after each action. While HALTED a block has no actions but the council's (X1).
+        """
         by_class: dict[ActionClass, list[Action]] = {each: [] for each in ActionClass}
         for action in actions:
             by_class[action.classify()].append(action)
+        if self.engine.status.mode == Mode.HALTED:
+            by_class = {
+                each: by_class[each] if each == ActionClass.GOVERNANCE else [] for each in by_class
+            }
         before = begin_block(self.engine, elapsed_ms)
         reference.begin(self.world, elapsed_ms)
         for step in STEPS:
@@ -124,6 +146,7 @@ class Pair:
                     self._act(action)
                     if closely:
                         self.compare(f"{action}")
+                        invariants.check_all(self.engine)
             else:
                 step(self.engine)
                 reference.STEPS[step.__name__](self.world)
@@ -133,37 +156,72 @@ class Pair:
         self.engine.journal.clear()
         invariants.check_block(before, self.engine, touched_by(before, self.engine))
         invariants.check_all(self.engine)
-        self.events.update(type(event).__name__ for event in self.engine.events)
+        self.events.update(map(name_of, self.engine.events))
 
     def _act(self, action: Action) -> None:
         checkpoint = self.engine.checkpoint()
         refusal: Refusal | None = None
+        ours, theirs = None, None
         try:
-            action.engine(self.engine)
+            ours = action.engine(self.engine)
         except Refusal as raised:
             self.engine.revert(checkpoint)
             refusal = raised
         saved = self.world.save()
         is_refused = False
         try:
-            action.reference(self.world)
+            theirs = action.reference(self.world)
         except Refused:
             self.world.restore(saved)
             is_refused = True
         self.actions += 1
         self.accepted += refusal is None
+        self._tally(action, refusal)
         if (refusal is not None) != is_refused:
             said = f"the rules refuse it: {refusal}" if refusal else "the rules take it"
             raise Difference(
                 f"block {self.engine.height}, {action}: {said}, "
                 f"the reference {'refuses' if is_refused else 'takes'} it"
             )
+        if ours != theirs:
+            raise Difference(
+                f"block {self.engine.height}, {action}: the rules return {ours}, "
+                f"the reference {theirs}"
+            )
+
+    def _tally(self, action: Action, refusal: Refusal | None) -> None:
+        asked = type(action).__name__
+        self.asked[asked if refusal is None else f"{asked}: {type(refusal).__name__}"] += 1
 
     def compare(self, where: str) -> None:
         """Raise Difference naming the first field in which the two differ."""
         found = find_difference(describe_engine(self.engine), describe_reference(self.world))
         if found:
             raise Difference(f"block {self.engine.height}, after {where}: {found}")
+
+
+def name_of(event: Event) -> str:
+    """Return what an event is counted as: its name and, where it has one, its reason or kind."""
+    name = type(event).__name__
+    if isinstance(event, OrderCancelled):
+        return f"{name} {event.reason.name}"
+    if isinstance(event, ModeChanged):
+        where = "chain" if event.market == CHAIN else "market"
+        return f"{name} {where} {event.mode.name} {event.reason.name}"
+    if isinstance(event, OrderPlaced):
+        return f"{name} {event.time_in_force.name}{' reduce-only' * event.reduce_only}"
+    if isinstance(event, TriggerPlaced):
+        role = "leg of an order" if event.parent else "leg" if event.other else "alone"
+        return f"{name} {event.kind.name if event.reduce_only else 'STOP_ORDER'} {role}"
+    if isinstance(event, BalanceAbsorbed) and event.by_deficit:
+        return f"{name} deficit"
+    if isinstance(event, PositionDeleveraged) and event.account == VAULT:
+        return f"{name} of the vault"
+    if isinstance(event, OrderFilled) and event.liquidation:
+        return f"{name} liquidation"
+    if isinstance(event, OrderFilled) and event.taker == VAULT:
+        return f"{name} vault works off"
+    return name
 
 
 # --- the ledger of dicts, block by block --------------------------------------------------------
@@ -177,6 +235,7 @@ def begin_block(ledger: DictLedger, elapsed_ms: int) -> DictLedger:
     before.parent_time_ms = ledger.parent_time_ms
     before.all_market_params = ledger.all_market_params
     before.set_status(ledger.status)
+    before.maintenance = ledger.maintenance
     for name in _TABLES:
         getattr(before, name).rows = dict(getattr(ledger, name).rows)
     before.books = dict(ledger.books)
@@ -185,6 +244,7 @@ def begin_block(ledger: DictLedger, elapsed_ms: int) -> DictLedger:
     ledger.parent_time_ms = ledger.time_ms
     ledger.time_ms = TimeMs(ledger.time_ms + elapsed_ms)
     ledger.events.clear()
+    ledger.actions.rows.clear()
     return before
 
 
@@ -201,6 +261,9 @@ def touched_by(before: DictLedger, after: DictLedger) -> invariants.Touched:
 
 _TABLES = (
     "accounts",
+    "agents",
+    "closures",
+    "deadlines",
     "positions",
     "markets",
     "statuses",
@@ -249,8 +312,30 @@ def describe_engine(ledger: DictLedger) -> dict[str, Any]:
     return {
         "chain": tuple(
             getattr(ledger.status, name)
-            for name in ("mode", "since_ms", "gap_end_ms", "withdrawals_from_ms")
+            for name in (
+                "mode",
+                "held",
+                "halt_height",
+                "since_ms",
+                "since_height",
+                "gap_end_ms",
+                "withdrawals_from_ms",
+            )
         ),
+        "decrees": {each.market: (each.mode, each.held) for each in ledger.status.decrees},
+        "maintenance": ledger.maintenance,
+        "placed": ledger.actions.rows,
+        "deadlines": {owner: row.cancel_at_ms for owner, row in ledger.deadlines.rows.items()},
+        "agents": {
+            (owner, grant.agent): grant.expires_ms
+            for owner, row in ledger.agents.rows.items()
+            for grant in row.grants
+        },
+        "own margins": {
+            (owner, own.market): own.initial_margin_ppm
+            for owner, row in ledger.accounts.rows.items()
+            for own in row.own_margins
+        },
         "markets": {market: _describe_market(ledger, market) for market in ledger.market_ids},
         "reports": ledger.reports.rows,
         "balances": {
@@ -275,8 +360,8 @@ def describe_engine(ledger: DictLedger) -> dict[str, Any]:
     }
 
 
-_ORDER_FIELDS = attrgetter("owner", "size", "price", "reduce_only", "height")
-_TRIGGER_FIELDS = attrgetter("owner", "size", "trigger_price", "kind", "fired_mark")
+_ORDER_FIELDS = itemgetter(slice(1, None))
+_TRIGGER_FIELDS = itemgetter(slice(1, None))
 
 
 def describe_reference(world: World) -> dict[str, Any]:
@@ -285,11 +370,28 @@ def describe_reference(world: World) -> dict[str, Any]:
     owners = {owner for owner, _ in world.positions}
     owners |= {order.owner for order in world.orders.values()}
     return {
-        "chain": (chain.mode, chain.since_ms, chain.gap_end_ms, chain.withdrawals_from_ms),
+        "chain": (
+            chain.mode,
+            chain.held,
+            chain.halt_height,
+            chain.since_ms,
+            chain.since_height,
+            chain.gap_end_ms,
+            chain.withdrawals_from_ms,
+        ),
+        "decrees": world.decrees,
+        "maintenance": world.window,
+        "deadlines": world.deadlines,
+        "placed": world.placed,
+        "agents": world.agents,
+        "own margins": world.own_margins,
         "markets": {
             market: {
                 "mode": state.mode,
-                "since_ms": state.since_ms,
+                "held": state.held,
+                "since": (state.since_ms, state.since_height),
+                "quorum": (state.quorum_ms, state.quorum_blocks),
+                "settled_at": state.settled_at,
                 "price": state.price,
                 "stale": state.stale,
                 "jump": bool(state.jump),
@@ -315,9 +417,13 @@ def describe_reference(world: World) -> dict[str, Any]:
 def _describe_market(ledger: DictLedger, market: MarketId) -> dict[str, Any]:
     status, prices = ledger.statuses.rows[market], ledger.oracles.rows[market]
     funds, counters = ledger.fundings.rows[market], ledger.markets.rows[market]
+    closure = ledger.closures.rows.get(market)
     return {
         "mode": status.mode,
-        "since_ms": status.since_ms,
+        "held": status.held,
+        "since": (status.since_ms, status.since_height),
+        "quorum": (status.quorum_ms, status.quorum_blocks),
+        "settled_at": closure.price if closure else 0,
         "price": prices.price,
         "stale": prices.stale,
         "jump": bool(prices.jump),

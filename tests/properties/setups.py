@@ -10,6 +10,8 @@ from tests.properties.driver import Setup
 
 REPORTERS = tuple(reporter(number) for number in (1, 2, 3))
 TRADERS = tuple(trader(number) for number in range(1, 9))
+AGENTS = (*TRADERS[:2], trader(101), trader(102))
+"""Who may be asked to trade for others."""
 USDC = 1_000_000
 
 QUICK: dict[str, Any] = {
@@ -66,7 +68,7 @@ SETUPS = (
             make_perp(k=1, lot_decimals=3, tick_decimals=3, order_value_min=Quote(100)),
         ),
         (5_000, 10_000),
-        margins(2_000 * USDC, vault=500 * USDC),
+        margins(2_000 * USDC, vault=3_000 * USDC),
     ),
     Setup(
         "brackets and open interest, rebates",
@@ -77,7 +79,7 @@ SETUPS = (
                 mark_band_ppm=RatePpm(12_500),
                 oi_lower_cap=Quote(2_000 * USDC),
                 oi_upper_cap=Quote(6_000 * USDC),
-                vault_size_max=Lots(500),
+                vault_size_max=Lots(2_000),
                 maker_fee_ppm=RatePpm(-200),
             ),
             make_perp(
@@ -88,12 +90,26 @@ SETUPS = (
             ),
         ),
         (3_000, 777),
-        margins(1_000 * USDC, vault=50 * USDC),
+        margins(1_000 * USDC, vault=300 * USDC),
     ),
     Setup(
-        "few steps, few triggers, few makers, an empty vault",
-        make_chain(liquidations_max=2, triggers_max=2, maker_removals_max=2),
-        (make_perp(brackets=BRACKETS[:1], mark_band_ppm=RatePpm(12_500)), make_perp()),
+        "few steps, triggers, makers, orders and actions, small positions, an empty vault",
+        make_chain(
+            liquidations_max=2,
+            triggers_max=2,
+            maker_removals_max=2,
+            open_orders_max=7,
+            actions_max=4,
+        ),
+        (
+            make_perp(
+                brackets=BRACKETS[:1],
+                mark_band_ppm=RatePpm(12_500),
+                position_max=Lots(20_000),
+                open_interest_max=Lots(40_000),
+            ),
+            make_perp(open_interest_max=Lots(30_000)),
+        ),
         (2_000, 2_500),
         margins(1_000 * USDC, vault=0),
     ),
@@ -113,7 +129,7 @@ SETUPS = (
             ),
         ),
         (7,),
-        margins(200 * USDC, vault=20 * USDC),
+        margins(200 * USDC, vault=100 * USDC),
     ),
     Setup(
         "the ends of the ranges",

@@ -16,29 +16,51 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from node.chain import execution
-from node.perp.order import OrderRequest, TimeInForce, TriggerKind, TriggerRequest
+from node.perp.order import OrderRequest, SelfTrade, TimeInForce, TriggerKind, TriggerRequest
+from node.perp.pair import PairLeg, PairRequest
 from node.system.classes import ActionClass
-from node.units import Address, Lots, MarketId, Ticks
+from node.units import Address, Lots, MarketId, Ticks, TimeMs
 from tests.properties.actions import (
     Action,
+    Amend,
+    AmendClient,
+    AttachPair,
+    Authorize,
+    Batch,
+    Call,
     Cancel,
     CancelAll,
+    CancelClient,
+    CancelEverything,
     Deposit,
     Place,
+    PlaceBracket,
     PlaceMarket,
     PlaceTrigger,
     Report,
+    Revoke,
+    SetDeadline,
+    SetLeverage,
+    Shrink,
     Withdraw,
+)
+from tests.properties.council import (
+    AcknowledgeJump,
+    CancelOrders,
+    Halt,
+    Resume,
+    ScheduleMaintenance,
+    SetMode,
+    SettleMarket,
 )
 from tests.properties.driver import STEPS, Pair
 from tests.properties.player import Player
-from tests.properties.setups import REPORTERS, SETUPS, TRADERS
+from tests.properties.setups import AGENTS, REPORTERS, SETUPS, TRADERS
 
 OWNERS = st.sampled_from(TRADERS)
 SIDES = st.sampled_from((1, -1))
@@ -51,7 +73,10 @@ DISTANCES_PPM = st.sampled_from(
 MOVES_PPM = st.sampled_from(
     (0, 0, 0, 500, -500, 5_000, -5_000, 40_000, -40_000, 90_000, -90_000, 600_000, -400_000)
 )
-FORCES = st.sampled_from((TimeInForce.GTC, TimeInForce.IOC, TimeInForce.POST_ONLY))
+FORCES = st.sampled_from(TimeInForce)
+LIFETIMES_MS = st.sampled_from((0, 1, 1_000, 5_000, 60_000))
+CLIENT_IDS = st.sampled_from((0, 0, 1, 2, 3))
+EVERYBODY = (Address(bytes(20)), *TRADERS)
 
 
 def pick(sequence: Any, number: int) -> Any:
@@ -59,8 +84,143 @@ def pick(sequence: Any, number: int) -> Any:
     return sequence[number % len(sequence)]
 
 
+# --- what may stand in a batch: functions of the machine, for they look at the chain ---------------
+
+
+@st.composite
+def orders(draw: Any) -> Any:
+    """Return what makes a limit order of the chain's state."""
+    owner, side, share = draw(OWNERS), draw(SIDES), draw(SHARES)
+    market, distance, force = draw(st.integers(0, 1)), draw(DISTANCES_PPM), draw(FORCES)
+    reduce_only, client_id = draw(st.booleans()), draw(CLIENT_IDS)
+    lifetime_ms, self_trade = draw(LIFETIMES_MS), draw(st.sampled_from(SelfTrade))
+
+    def make(self: "Exchange") -> Place:
+        where = pick(self.pair.markets, market)
+        may_expire = force in (TimeInForce.GTT, TimeInForce.POST_ONLY)
+        request = OrderRequest(
+            where,
+            Lots(side * self.lots(owner, where, share)),
+            Ticks(self.away(where, side * distance)),
+            force,
+            reduce_only,
+            TimeMs(self.pair.time_ms + lifetime_ms if may_expire else 0),
+            client_id,
+            self_trade,
+        )
+        return Place(owner, request)
+
+    return make
+
+
+@st.composite
+def market_orders(draw: Any) -> Any:
+    owner, side, share = draw(OWNERS), draw(SIDES), draw(SHARES)
+    market, reduce_only = draw(st.integers(0, 1)), draw(st.booleans())
+
+    def make(self: "Exchange") -> PlaceMarket:
+        where = pick(self.pair.markets, market)
+        return PlaceMarket(owner, where, side * self.lots(owner, where, share), reduce_only)
+
+    return make
+
+
+@st.composite
+def trigger_orders(draw: Any) -> Any:
+    """Return what makes a trigger that closes a position, or a stop order."""
+    owner, number, kind = draw(OWNERS), draw(st.integers(0, 31)), draw(st.sampled_from(TriggerKind))
+    distance, has_limit, client_id = draw(DISTANCES_PPM), draw(st.booleans()), draw(CLIENT_IDS)
+    reduce_only, share, lifetime_ms = draw(st.booleans()), draw(SHARES), draw(LIFETIMES_MS)
+
+    def make(self: "Exchange") -> PlaceTrigger:
+        positions, whose = sorted(self.pair.world.positions), owner
+        where = pick(self.pair.markets, number)
+        size = self.lots(owner, where, share) * (-1) ** number
+        if reduce_only and positions:
+            holder, market = pick(positions, number)
+            whose, where = Address(holder), MarketId(market)
+            size = -self.pair.world.positions[whose, where].size
+        price = self.away(where, distance)
+        request = TriggerRequest(
+            where,
+            Lots(size),
+            Ticks(price),
+            kind,
+            Ticks(price * has_limit),
+            reduce_only,
+            TimeMs(self.pair.time_ms + lifetime_ms if lifetime_ms > 1_000 else 0),
+            client_id,
+        )
+        return PlaceTrigger(whose, request)
+
+    return make
+
+
+@st.composite
+def pairs(draw: Any) -> Any:
+    """Return what makes an order with its pair, or a pair for what is there."""
+    make_order, is_bracket = draw(orders()), draw(st.booleans())
+    near, far, number = draw(DISTANCES_PPM), draw(DISTANCES_PPM), draw(st.integers(0, 31))
+
+    def make(self: "Exchange") -> PlaceBracket | AttachPair:
+        owner, request = make_order(self)
+        where, side = request.market, 1 if request.size > 0 else -1
+        take_profit = PairLeg(Ticks(self.away(where, -side * near)), client_id=number % 4)
+        stop_loss = PairLeg(Ticks(self.away(where, side * far)))
+        if is_bracket:
+            return PlaceBracket(owner, request, take_profit, stop_loss)
+        mine = self.pair.world.orders_of(where, owner)
+        parent, size = 0, -self.pair.world.position(owner, where).size or 1
+        if mine and number % 2:
+            parent, order = pick(mine, number)
+            size = -order.size
+        legs = PairRequest(where, Lots(size), take_profit, stop_loss, TimeMs(0))
+        return AttachPair(owner, parent, legs)
+
+    return make
+
+
+@st.composite
+def changes(draw: Any) -> Any:
+    """Return what amends, shrinks or cancels something that is there."""
+    owner, number, kind = draw(OWNERS), draw(st.integers(0, 63)), draw(st.integers(0, 7))
+    distance, permille = draw(DISTANCES_PPM), draw(st.sampled_from((1, 500, 1_000, 2_000)))
+    lifetime_ms = draw(LIFETIMES_MS)
+
+    def make(self: "Exchange") -> Call:
+        world = self.pair.world
+        open_ones = sorted([*world.orders, *world.triggers])
+        if kind == 0 or not open_ones:
+            return CancelAll(owner, pick(self.pair.markets, number))
+        if kind == 1:
+            return CancelEverything(owner)
+        if kind == 2:
+            return SetDeadline(owner, self.pair.time_ms + lifetime_ms if number % 4 else 0)
+        market, order_id = pick(open_ones, number)
+        found = world.orders.get((market, order_id)) or world.triggers[market, order_id]
+        whose, where = Address(found.owner), MarketId(market)
+        size = found.size * permille // 1_000 or 1
+        if kind == 3:
+            return Cancel(whose, where, order_id)
+        if kind == 4:
+            return CancelClient(whose, found.client_id)
+        if kind == 5:
+            return Shrink(whose, where, order_id, size)
+        price = found.price
+        if number % 2:
+            price = self.away(where, distance if size > 0 else -distance)
+        if kind == 6:
+            return AmendClient(whose, found.client_id, size, price)
+        return Amend(whose, where, order_id, size, price)
+
+    return make
+
+
+CALLS = st.one_of(orders(), orders(), market_orders(), trigger_orders(), pairs(), changes())
+
+
 class Exchange(RuleBasedStateMachine):
-    """Everybody acts; `seal` makes a block of it."""
+    """Everybody acts, the council too; `seal` makes a block of it, compared step by step."""
 
     @initialize(setup=st.sampled_from(SETUPS))
     def begin(self, setup: Any) -> None:
@@ -83,7 +243,7 @@ class Exchange(RuleBasedStateMachine):
             for reporter in REPORTERS[:reporters]
         ]
         actions, self.actions = [*reports, *self.actions], []
-        self.pair.run_block(elapsed_ms, actions)
+        self.pair.run_block(elapsed_ms, actions, closely=True)
 
     @rule(blocks=st.integers(3, 14))
     def wait(self, blocks: int) -> None:
@@ -115,30 +275,16 @@ class Exchange(RuleBasedStateMachine):
 
     # --- orders ----------------------------------------------------------------------------------
 
-    @rule(
-        owner=OWNERS,
-        market=st.integers(0, 1),
-        side=SIDES,
-        share=SHARES,
-        distance=DISTANCES_PPM,
-        force=FORCES,
-        reduce_only=st.booleans(),
-    )
-    def place(
-        self,
-        owner: Any,
-        market: int,
-        side: int,
-        share: int,
-        distance: int,
-        force: TimeInForce,
-        reduce_only: bool,
-    ) -> None:
-        where = pick(self.pair.markets, market)
-        price = max(1, self.prices[where] * (1_000_000 - side * distance) // 1_000_000)
-        size = side * self.lots(owner, where, share)
-        request = OrderRequest(where, Lots(size), Ticks(price), force, reduce_only)
-        self.actions.append(Place(owner, request))
+    @rule(call=CALLS)
+    def ask(self, call: Any) -> None:
+        self.actions.append(call(self))
+
+    @rule(calls=st.lists(CALLS, max_size=6), sender=st.sampled_from(AGENTS), is_own=st.booleans())
+    def ask_together(self, calls: list[Any], sender: Any, is_own: bool) -> None:
+        made = [call(self) for call in calls]
+        owner = made[0].owner if made else TRADERS[0]
+        same = tuple(each for each in made if each.owner == owner)
+        self.actions.append(Batch(owner if is_own else sender, owner, same))
 
     @rule(maker=OWNERS, taker=OWNERS, market=st.integers(0, 1), side=SIDES, share=SHARES)
     def trade(self, maker: Any, taker: Any, market: int, side: int, share: int) -> None:
@@ -148,34 +294,56 @@ class Exchange(RuleBasedStateMachine):
             request = OrderRequest(where, Lots(lots), price, force, False)
             self.actions.append(Place(owner, request))
 
+    @rule(owner=OWNERS, agent=st.sampled_from(AGENTS), lifetime_ms=LIFETIMES_MS)
+    def authorize(self, owner: Any, agent: Any, lifetime_ms: int) -> None:
+        self.actions.append(Authorize(owner, agent, self.pair.time_ms + lifetime_ms))
+
+    @rule(owner=OWNERS, agent=st.sampled_from(AGENTS))
+    def revoke(self, owner: Any, agent: Any) -> None:
+        self.actions.append(Revoke(owner, agent))
+
     @rule(
-        owner=OWNERS, market=st.integers(0, 1), side=SIDES, share=SHARES, reduce_only=st.booleans()
+        owner=OWNERS,
+        market=st.integers(0, 1),
+        fraction=st.sampled_from((0, 1, 120_000, 500_000, 10**6)),
     )
-    def take(self, owner: Any, market: int, side: int, share: int, reduce_only: bool) -> None:
+    def set_leverage(self, owner: Any, market: int, fraction: int) -> None:
+        self.actions.append(SetLeverage(owner, pick(self.pair.markets, market), fraction))
+
+    # --- the council -----------------------------------------------------------------------------
+
+    @rule(market=st.integers(0, 2), mode=st.integers(0, 4))
+    def set_mode(self, market: int, mode: int) -> None:
+        self.actions.append(SetMode(pick([MarketId(0), *self.pair.markets], market), mode))
+
+    @rule(ahead=st.sampled_from((-1, 0, 1, 3)))
+    def halt(self, ahead: int) -> None:
+        self.actions.append(Halt(self.pair.engine.height + 1 + ahead if ahead else 0))
+
+    @rule()
+    def resume(self) -> None:
+        self.actions.append(Resume())
+
+    @rule(ahead=st.integers(0, 4), blocks=st.integers(0, 3), end_ms=st.integers(0, 12_000))
+    def schedule(self, ahead: int, blocks: int, end_ms: int) -> None:
+        start, end = self.pair.engine.height + ahead, self.pair.time_ms + end_ms
+        self.actions.append(ScheduleMaintenance(start, start + blocks, end))
+
+    @rule(code=st.integers(0, 3), market=st.integers(0, 2), owner=st.sampled_from(EVERYBODY))
+    def cancel_orders(self, code: int, market: int, owner: Any) -> None:
+        where = pick([MarketId(0), *self.pair.markets], market)
+        self.actions.append(CancelOrders(code, where, owner))
+
+    @rule(market=st.integers(0, 1))
+    def acknowledge(self, market: int) -> None:
         where = pick(self.pair.markets, market)
-        size = side * self.lots(owner, where, share)
-        self.actions.append(PlaceMarket(owner, where, size, reduce_only))
+        self.actions.append(AcknowledgeJump(where, self.prices[where]))
 
-    @precondition(lambda self: self.pair.world.positions)
-    @rule(number=st.integers(0, 31), distance=DISTANCES_PPM, kind=st.sampled_from(TriggerKind))
-    def protect(self, number: int, distance: int, kind: TriggerKind) -> None:
-        owner, where = pick(sorted(self.pair.world.positions), number)
-        size = -self.pair.world.positions[owner, where].size
-        price = max(1, self.prices[where] * (1_000_000 - distance) // 1_000_000)
-        request = TriggerRequest(where, Lots(size), Ticks(price), kind)
-        self.actions.append(PlaceTrigger(owner, request))
-
-    @precondition(lambda self: self.pair.world.orders or self.pair.world.triggers)
-    @rule(number=st.integers(0, 63))
-    def cancel(self, number: int) -> None:
-        world = self.pair.world
-        market, order_id = pick(sorted([*world.orders, *world.triggers]), number)
-        order = world.orders.get((market, order_id)) or world.triggers[market, order_id]
-        self.actions.append(Cancel(Address(order.owner), MarketId(market), order_id))
-
-    @rule(owner=OWNERS, market=st.integers(0, 1))
-    def cancel_all(self, owner: Any, market: int) -> None:
-        self.actions.append(CancelAll(owner, pick(self.pair.markets, market)))
+    @rule(market=st.integers(0, 1), far_ppm=MOVES_PPM, is_named=st.booleans())
+    def settle(self, market: int, far_ppm: int, is_named: bool) -> None:
+        where = pick(self.pair.markets, market)
+        price = self.prices[where] * (1_000_000 + far_ppm) // 1_000_000
+        self.actions.append(SettleMarket(where, price, is_named))
 
     # --- money -----------------------------------------------------------------------------------
 
@@ -192,6 +360,11 @@ class Exchange(RuleBasedStateMachine):
         wealth: int = self.pair.setup.margins[owner] * share // 100
         value: int = self.prices[market] * self.pair.engine.market_params(market).k
         return max(1, min(wealth // value, 2**53 - 1))
+
+    def away(self, market: MarketId, distance_ppm: int) -> int:
+        """Return the price so far below the market's."""
+        price = self.prices[market] * (1_000_000 - distance_ppm) // 1_000_000
+        return max(1, min(price, 2**53 - 1))
 
     def teardown(self) -> None:
         if hasattr(self, "pair"):

@@ -4,7 +4,18 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from tests.reference import funding, liquidation, mark, modes, prices, shedding, triggers, vault
+from tests.reference import (
+    cancelling,
+    funding,
+    governance,
+    liquidation,
+    mark,
+    modes,
+    prices,
+    shedding,
+    triggers,
+    vault,
+)
 from tests.reference.margin import withdrawal_risk
 from tests.reference.world import BRIDGE, HALTED, OPEN, Refused, World, ppm
 
@@ -13,6 +24,7 @@ def begin(world: World, elapsed: int) -> None:
     world.height += 1
     world.parent_time_ms = world.time_ms
     world.time_ms += elapsed
+    world.placed = {}
 
 
 def deposit(world: World, owner: bytes, amount: int) -> None:
@@ -43,10 +55,6 @@ def shed_and_liquidate(world: World) -> None:
     liquidation.liquidate(world)
 
 
-def not_played(world: World) -> None:
-    """What would happen here needs something that nobody asks for yet (see README)."""
-
-
 STEPS: dict[str, Callable[[World], None]] = {
     "process_gap": modes.close_gap,
     "process_prices": prices.judge_prices,
@@ -61,8 +69,8 @@ STEPS: dict[str, Callable[[World], None]] = {
     "process_new_triggers": triggers.fire,
     "process_premium_sample": funding.sample,
     "process_reopening": modes.reopen,
-    "process_decrees": not_played,
-    "process_maintenance": not_played,
-    "process_expiries": not_played,
+    "process_decrees": governance.obey,
+    "process_maintenance": governance.maintain,
+    "process_expiries": cancelling.expire,
 }
 """What the protocol does by itself, by what the rules call it; O6 has the order."""

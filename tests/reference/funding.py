@@ -27,11 +27,17 @@ def base_rate(params: MarketParams) -> int:
 def elapsed_ms(world: World, market: int) -> int:
     """F3: counts if this block and its parent ended OPEN.
 
-    Asked after the alarms: what is OPEN now was OPEN at the parent's end, for a step toward OPEN
-    is taken at a block's end and nothing opens in between.
+    Asked after the council and the alarms: what is OPEN now was OPEN at the parent's end, for a
+    step toward OPEN is taken at a block's end; and how this block ends is known.
     """
     elapsed = world.time_ms - world.parent_time_ms
-    return elapsed if world.mode(market) == OPEN and elapsed <= 30_000 else 0
+    ends_open = world.mode(market) == world.ending_mode(market) == OPEN
+    return elapsed if ends_open and elapsed <= 30_000 else 0
+
+
+def forget(world: World, market: int) -> None:
+    """F2: leaving OPEN forgets the samples and the rate."""
+    world.change_market(market, premium_sum=0, rate=base_rate(world.market_params[market]))
 
 
 def accrue(world: World) -> None:

@@ -4,9 +4,10 @@ import math
 from fractions import Fraction
 
 from tests.reference import vault
+from tests.reference.following import remove
 from tests.reference.margin import maintenance_of, risk_of, tested_health
-from tests.reference.matching import match, sign
-from tests.reference.world import HALTED, VAULT, World, ppm
+from tests.reference.matching import match
+from tests.reference.world import HALTED, VAULT, World, ppm, sign
 
 USDC = 10**6
 
@@ -56,7 +57,7 @@ def _sell(world: World, owner: bytes, market: int) -> bool:
         if order.owner == owner and not order.reduce_only and world.mode(key[0]) != HALTED
     ]
     for key in cancelled:
-        del world.orders[key]
+        remove(world, *key)
     size = world.position(owner, market).size
     mark, k = world.markets[market].mark, world.k(market)
     notional = abs(size) * mark * k

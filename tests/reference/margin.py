@@ -99,14 +99,16 @@ def _market_risk(world: World, owner: bytes, market: int, *, mark: int, is_addin
     buys = sum(order.size for order in orders if order.size > 0)
     sells = sum(-order.size for order in orders if order.size < 0)
     notional = max(buys + size, sells - size) * mark * k
-    fraction = fraction_of(params, notional)
+    bracket = fraction_of(params, notional)
+    own = ppm(world.own_margins.get((owner, market), 0))  # M4
+    fraction = max(own, bracket)
     fees = math.ceil(notional * ppm(max(params.taker_fee_ppm, 0)))
     losses = sum(
         max(0, order.price - mark if order.size > 0 else mark - order.price) * abs(order.size) * k
         for order in orders
     )
     initial = math.ceil(notional * fraction)
-    more = math.ceil(notional * scaled(world, market, fraction)) if is_adding else initial
+    more = math.ceil(notional * max(own, scaled(world, market, bracket))) if is_adding else initial
     return Risk(
         equity,
         initial + fees + losses,

@@ -2,26 +2,31 @@
 
 import math
 
-from tests.reference.funding import base_rate, impact_prices
+from tests.reference import funding
+from tests.reference.following import remove
+from tests.reference.funding import impact_prices
 from tests.reference.mark import has_say
 from tests.reference.prices import fresh_reports
-from tests.reference.world import CANCEL_ONLY, HALTED, OPEN, POST_ONLY, World, ppm
+from tests.reference.world import CANCEL_ONLY, CHAIN, HALTED, OPEN, POST_ONLY, World, ppm
 
 
 def close_gap(world: World) -> None:
     """A block gap over gap_limit_ms is chain-wide; block 1 has none."""
-    gap = world.time_ms - world.parent_time_ms
-    if world.height == 1 or gap <= world.params.gap_ms_max or world.chain.mode == HALTED:
+    if not is_gap(world):
         return
     chain = world.chain._replace(gap_end_ms=world.time_ms)
-    if gap > world.params.withdrawal_gap_ms:
+    if world.time_ms - world.parent_time_ms > world.params.withdrawal_gap_ms:
         until = world.time_ms + world.params.withdrawal_gate_ms
         chain = chain._replace(withdrawals_from_ms=max(until, chain.withdrawals_from_ms))
-    if chain.mode != CANCEL_ONLY:
-        chain = chain._replace(mode=CANCEL_ONLY, since_ms=world.time_ms, since_height=world.height)
     world.chain = chain
+    if chain.mode < CANCEL_ONLY:
+        enter_chain(world, CANCEL_ONLY)
     for market in world.markets:
         _close(world, market)
+
+
+def is_gap(world: World) -> bool:
+    return world.height > 1 and world.time_ms - world.parent_time_ms > world.params.gap_ms_max
 
 
 def close_alarmed(world: World) -> None:
@@ -35,15 +40,27 @@ def _close(world: World, market: int) -> None:
     state = world.markets[market]
     if state.mode == HALTED:
         return
-    world.change_market(market, quorum=())
-    if state.mode == OPEN:  # F2: leaving OPEN forgets the samples and the rate
-        world.change_market(market, premium_sum=0, rate=base_rate(world.market_params[market]))
+    world.change_market(market, quorum_ms=0, quorum_blocks=0)
+    if state.mode == OPEN:
+        funding.forget(world, market)
     if state.mode != CANCEL_ONLY:
-        _enter(world, market, CANCEL_ONLY)
+        enter(world, market, CANCEL_ONLY)
 
 
-def _enter(world: World, market: int, mode: int) -> None:
-    world.change_market(market, mode=mode, since_ms=world.time_ms, since_height=world.height)
+def enter(world: World, market: int, mode: int) -> None:
+    """A market's way out of CANCEL_ONLY begins anew whenever its mode changes."""
+    world.change_market(
+        market,
+        mode=mode,
+        since_ms=world.time_ms,
+        since_height=world.height,
+        quorum_ms=0,
+        quorum_blocks=0,
+    )
+
+
+def enter_chain(world: World, mode: int) -> None:
+    world.chain = world.chain._replace(mode=mode, since_ms=world.time_ms, since_height=world.height)
 
 
 def limits(oracle: int) -> tuple[int, int]:
@@ -57,54 +74,64 @@ def test_resting(world: World) -> None:
         if world.mode(market) == POST_ONLY:
             highest_buy, lowest_sell = limits(world.markets[market].price)
             if order.price > highest_buy if order.size > 0 else order.price < lowest_sell:
-                del world.orders[market, number]
+                remove(world, market, number)
 
 
 def reopen(world: World) -> None:
     """One step toward OPEN, in force from the next block.
 
     RULES is silent about the chain's own way back. Read: it has no prices of its own, so it goes
-    to POST_ONLY with the first market that does, and to OPEN by time and blocks alone.
+    to POST_ONLY with a market that does or did, and to OPEN by time and blocks alone. What the
+    council holds goes no further than that, and what it set in this block stays out of it.
     """
-    if world.chain.mode == HALTED:
-        return
     was = world.chain
+    if was.mode == HALTED or was.halt_height == world.height:
+        return
+    is_any_beyond = False
     for market, state in list(world.markets.items()):
-        _count_quorum(world, market)
-        if state.mode == CANCEL_ONLY and _is_confirmed(world, market):
-            _enter(world, market, POST_ONLY)
-            if world.chain.mode == CANCEL_ONLY:
-                _enter_chain(world, POST_ONLY)
+        if market in world.decrees:
+            continue
+        is_any_beyond = is_any_beyond or state.mode < CANCEL_ONLY
+        if state.mode == CANCEL_ONLY:
+            _count_quorum(world, market)
+            if state.held <= POST_ONLY and _is_confirmed(world, market):
+                enter(world, market, POST_ONLY)
+                is_any_beyond = True
         elif (
             state.mode == POST_ONLY
+            and state.held == OPEN
             and _is_seasoned(world, state.since_ms, state.since_height)
             and _has_book(world, market, state.since_ms)
         ):
-            _enter(world, market, OPEN)
-    if was.mode == POST_ONLY and _is_seasoned(world, was.since_ms, was.since_height):
-        _enter_chain(world, OPEN)
-
-
-def _enter_chain(world: World, mode: int) -> None:
-    world.chain = world.chain._replace(mode=mode, since_ms=world.time_ms, since_height=world.height)
+            enter(world, market, OPEN)
+    if CHAIN in world.decrees:
+        return
+    if was.mode == CANCEL_ONLY and was.held <= POST_ONLY and is_any_beyond:
+        enter_chain(world, POST_ONLY)
+    is_free = was.mode == POST_ONLY and was.held == OPEN
+    if is_free and _is_seasoned(world, was.since_ms, was.since_height):
+        enter_chain(world, OPEN)
 
 
 def _count_quorum(world: World, market: int) -> None:
+    """A quorum's time begins with 0 at its first block."""
     state = world.markets[market]
     after_gap = [
         each for each in fresh_reports(world, market) if each.observed_ms >= world.chain.gap_end_ms
     ]
     alarm = state.stale or state.jump is not None
     if alarm or len(after_gap) < world.params.reporter_quorum:
-        world.change_market(market, quorum=())
+        world.change_market(market, quorum_ms=0, quorum_blocks=0)
     else:
-        run = (*state.quorum, (world.height, world.time_ms))
-        world.change_market(market, quorum=run if len(run) <= 4 else (run[0], *run[-3:]))
+        more = world.time_ms - world.parent_time_ms if state.quorum_blocks else 0
+        world.change_market(
+            market, quorum_ms=state.quorum_ms + more, quorum_blocks=state.quorum_blocks + 1
+        )
 
 
 def _is_confirmed(world: World, market: int) -> bool:
-    run = world.markets[market].quorum
-    return len(run) >= 3 and world.time_ms - run[0][1] >= world.params.confirm_ms
+    state = world.markets[market]
+    return state.quorum_blocks >= 3 and state.quorum_ms >= world.params.confirm_ms
 
 
 def _is_seasoned(world: World, since_ms: int, since_height: int) -> bool:

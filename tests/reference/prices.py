@@ -2,9 +2,7 @@
 
 from fractions import Fraction
 
-from tests.reference.world import HALTED, Refused, Report, Run, World, ppm
-
-PRICE_MAX = 2**53 - 1
+from tests.reference.world import HALTED, LIMIT, Refused, Report, Run, World, ppm
 
 
 def report(
@@ -17,7 +15,7 @@ def report(
         raise Refused
     last = world.reports.get((market, reporter))
     if (
-        0 < price <= PRICE_MAX
+        0 < price <= LIMIT
         and observed_ms <= world.time_ms
         and (last is None or observed_ms > last.observed_ms)
         and fork_id == world.chain.fork_id
@@ -32,6 +30,25 @@ def fresh_reports(world: World, market: int) -> list[Report]:
     return [each for each in latest if each and world.time_ms - each.observed_ms <= age_max]
 
 
+def acknowledge(world: World, market: int, price: int) -> int:
+    """The council accepts the price that waits as a JUMP; it says which one it has seen."""
+    if market not in world.markets or world.mode(market) == HALTED:
+        raise Refused
+    fresh = fresh_reports(world, market)
+    if world.markets[market].jump is None or len(fresh) < world.params.reporter_quorum:
+        raise Refused
+    candidate = _lower_median(fresh)
+    if not is_within(candidate, price, ppm(world.market_params[market].price_move_ppm_max)):
+        raise Refused
+    _accept(world, market, candidate)
+    return candidate
+
+
+def _lower_median(reports: list[Report]) -> int:
+    prices = sorted(each.price for each in reports)
+    return prices[(len(prices) - 1) // 2]
+
+
 def judge_prices(world: World) -> None:
     for market in world.markets:
         if world.mode(market) != HALTED:
@@ -44,11 +61,10 @@ def _judge(world: World, market: int) -> None:
     if len(fresh) < world.params.reporter_quorum:
         world.change_market(market, stale=True, jump=None)
         return
-    prices = sorted(each.price for each in fresh)
-    candidate = prices[(len(prices) - 1) // 2]  # the lower median
+    candidate = _lower_median(fresh)
     params = world.market_params[market]
     reference = _reference(state.history, state.price, world.time_ms)
-    if state.price == 0 or _is_within(candidate, reference, ppm(params.price_move_ppm_max)):
+    if state.price == 0 or is_within(candidate, reference, ppm(params.price_move_ppm_max)):
         _accept(world, market, candidate)
         return
     up = candidate > reference
@@ -75,7 +91,7 @@ def _reference(history: tuple[tuple[int, int], ...], price: int, time_ms: int) -
     return in_force
 
 
-def _is_within(candidate: int, reference: int, move_max: Fraction) -> bool:
+def is_within(candidate: int, reference: int, move_max: Fraction) -> bool:
     return abs(candidate - reference) <= move_max * reference
 
 

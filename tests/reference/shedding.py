@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+from tests.reference.following import remove
 from tests.reference.margin import risk_of
 from tests.reference.world import Order, World
 
@@ -24,7 +25,7 @@ def shed(world: World) -> None:
             ]
             if risk.equity >= risk.initial or not adding:
                 break
-            del world.orders[max(adding)[1]]
+            remove(world, *max(adding)[1])
 
 
 def _adds_risk(world: World, key: tuple[int, int], order: Order) -> bool:

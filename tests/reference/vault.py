@@ -4,11 +4,10 @@ import math
 from fractions import Fraction
 
 from tests.reference import funding
+from tests.reference.following import shrink
 from tests.reference.margin import maintenance_of, risk_of
-from tests.reference.matching import match, move, shrink, sign
-from tests.reference.world import DEFICIT, HALTED, VAULT, Position, World, ppm
-
-SYSTEM_MAX = (0x2000 + 2**32 - 1).to_bytes(20, "big")
+from tests.reference.matching import match, move
+from tests.reference.world import DEFICIT, HALTED, SYSTEM_MAX, VAULT, Position, World, ppm, sign
 
 
 def bankruptcy_quote(world: World, owner: bytes, market: int, lots: int) -> int:

@@ -14,11 +14,25 @@ from node.perp.parameters import ChainParams, MarketParams
 OPEN, POST_ONLY, CANCEL_ONLY, HALTED = range(4)
 """Modes, the larger the stricter."""
 
+CHAIN = 0
+"""Stands for the whole chain where a mode is meant."""
+
+LIMIT = 2**53 - 1
+"""Sizes, prices, times and client ids go no further."""
+
 BRIDGE, VAULT, FEES, DEFICIT = (n.to_bytes(20, "big") for n in (0x1006, 0x1005, 0x1007, 0x1008))
+
+
+SYSTEM_MAX = (0x2000 + 2**32 - 1).to_bytes(20, "big")
+"""Nobody's key leads to an address up to this one."""
 
 
 def pool_of(market: int) -> bytes:
     return (0x2000 + market).to_bytes(20, "big")
+
+
+def sign(size: int) -> int:
+    return 1 if size > 0 else -1
 
 
 class Refused(Exception):
@@ -37,6 +51,10 @@ class Order(NamedTuple):
     price: int
     reduce_only: bool
     height: int
+    client_id: int = 0
+    expires_ms: int = 0
+    """0: never."""
+    post_only: bool = False
 
 
 class Trigger(NamedTuple):
@@ -44,7 +62,22 @@ class Trigger(NamedTuple):
     size: int
     price: int
     kind: TriggerKind
-    fired_mark: int
+    fired_mark: int = 0
+    limit_price: int = 0
+    """0: none."""
+    reduce_only: bool = True
+    expires_ms: int = 0
+    client_id: int = 0
+    other: int = 0
+    """The pair's other leg; 0: none."""
+    parent: int = 0
+    """The order whose fills this leg waits for; 0: none."""
+    pending: int = 0
+    """How many lots of the size wait for them."""
+
+    @property
+    def active(self) -> int:
+        return self.size - sign(self.size) * self.pending
 
 
 class Report(NamedTuple):
@@ -68,6 +101,21 @@ class Sample(NamedTuple):
     value: int
 
 
+class Decree(NamedTuple):
+    """What the council set in this block, for its end."""
+
+    mode: int
+    held: int
+
+
+class Window(NamedTuple):
+    """A maintenance window (X3)."""
+
+    start_height: int
+    halt_height: int
+    end_ms: int
+
+
 class Market(NamedTuple):
     next_id: int = 1
     price: int = 0
@@ -81,18 +129,26 @@ class Market(NamedTuple):
     premium_sum: int = 0
     dust: int = 0
     mode: int = CANCEL_ONLY
+    held: int = OPEN
+    """X2 leads no further toward OPEN."""
     since_ms: int = 0
     since_height: int = 0
-    quorum: tuple[tuple[int, int], ...] = ()
-    """(height, time) of the unbroken run of blocks with a fresh quorum, up to now."""
+    quorum_ms: int = 0
+    quorum_blocks: int = 0
+    """The unbroken run of blocks with a fresh quorum, up to now."""
     mark: int = 0
     last: int = 0
     """The latest trade since OPEN began, of no liquidation; 0: none."""
     samples: tuple[Sample, ...] = ()
+    settled_at: int = 0
+    """The price at which it was closed for ever; 0: it lives."""
 
 
 class Chain(NamedTuple):
     mode: int = CANCEL_ONLY
+    held: int = OPEN
+    halt_height: int = 0
+    """HALTED from the end of this block on; 0: no halt is due."""
     since_ms: int = 0
     since_height: int = 0
     gap_end_ms: int = 0
@@ -116,34 +172,41 @@ class World:
         self.orders: dict[tuple[int, int], Order] = {}
         self.triggers: dict[tuple[int, int], Trigger] = {}
         self.reports: dict[tuple[int, bytes], Report] = {}
+        self.agents: dict[tuple[bytes, bytes], int] = {}
+        """(account, agent): until when."""
+        self.own_margins: dict[tuple[bytes, int], int] = {}
+        """(account, market): its own fraction in ppm (M4)."""
+        self.deadlines: dict[bytes, int] = {}
+        """Dead-man's cancels."""
+        self.placed: dict[bytes, int] = {}
+        """How many orders each account placed in this block (O7)."""
+        self.decrees: dict[int, Decree] = {}
+        """By market, `CHAIN` too."""
+        self.window: Window | None = None
 
-    def save(self) -> tuple[object, ...]:
-        return (
-            self.chain,
-            dict(self.markets),
-            dict(self.balances),
-            dict(self.positions),
-            dict(self.orders),
-            dict(self.triggers),
-            dict(self.reports),
-        )
+    def save(self) -> dict[str, object]:
+        return {
+            name: dict(value) if isinstance(value, dict) else value
+            for name, value in vars(self).items()
+        }
 
-    def restore(self, saved: tuple[object, ...]) -> None:
-        (
-            self.chain,
-            self.markets,
-            self.balances,
-            self.positions,
-            self.orders,
-            self.triggers,
-            self.reports,
-        ) = saved  # type: ignore[assignment]  # as `save` made it
+    def restore(self, saved: dict[str, object]) -> None:
+        vars(self).update(saved)
 
     def k(self, market: int) -> int:
         return self.market_params[market].k
 
     def mode(self, market: int) -> int:
         return max(self.chain.mode, self.markets[market].mode)
+
+    def ending_mode(self, market: int) -> int:
+        """The mode at the block's end, which the council has set already (Modes)."""
+        if self.chain.halt_height == self.height:
+            return HALTED
+        chain, own = self.decrees.get(CHAIN), self.decrees.get(market)
+        return max(
+            chain.mode if chain else self.chain.mode, own.mode if own else self.markets[market].mode
+        )
 
     def is_in_grace(self, market: int) -> bool:
         """X4: after every return to OPEN, whatever closed it."""
