@@ -16,9 +16,17 @@ from node.perp.closure import process_settlement, require_settlement_price
 from node.perp.decrees import process_decrees, process_set_mode
 from node.perp.events import MarketSettled, ModeChanged, OrderCancelled, PositionSettled
 from node.perp.funding import get_funding
-from node.perp.invariants import Touched, check_block
+from node.perp.invariants import check_block
+from node.perp.mark import process_mark
 from node.perp.market import Closure
 from node.perp.modes import process_reopening
+from node.perp.oracle import (
+    Jump,
+    Report,
+    get_oracle,
+    process_acknowledgement,
+    process_prices,
+)
 from node.perp.order import CancelReason, TriggerKind, TriggerRequest
 from node.perp.status import Mode, get_mode, get_status
 from node.perp.sweep import check_all
@@ -36,6 +44,7 @@ from tests.helpers.ledger import (
     make_trader,
     next_block,
     order,
+    reporter,
     set_funding_index,
     set_mode,
     size_of,
@@ -223,7 +232,26 @@ def test_settlement_stands_before_the_invariants_x5(
     settle(ledger, price)
     process_decrees(ledger)
 
-    touched: Touched = touched_by(before, ledger)
-    check_block(before, ledger, touched)
+    check_block(before, ledger, touched_by(before, ledger))
     check_all(ledger)
     assert sum(account.balance for account in ledger.accounts.rows.values()) == 0
+
+
+def test_jump_may_be_acknowledged_and_its_market_settled_in_one_block_x5_p2() -> None:
+    ledger = open_ledger()
+    set_mode(ledger, Mode.CANCEL_ONLY)
+    for number in (1, 2):
+        ledger.reports.set((MARKET, reporter(number)), Report(Ticks(1_100), ledger.time_ms))
+    jump = Jump(up=True, since_ms=ledger.time_ms, since_height=ledger.height)
+    ledger.oracles.set(MARKET, get_oracle(ledger, MARKET)._replace(jump=(jump,)))
+    before = snapshot(ledger)
+    next_block(ledger)
+
+    process_acknowledgement(ledger, MARKET, Ticks(1_100))
+    settle(ledger, 1_100)
+    process_prices(ledger)
+    process_mark(ledger)
+    process_decrees(ledger)
+
+    check_block(before, ledger, touched_by(before, ledger))
+    assert get_oracle(ledger, MARKET).price == 1_100
