@@ -87,7 +87,7 @@ __all__ = [
 
 
 class Replaced(NamedTuple):
-    """What an order stands for that has left the book already: an amended one, or a trigger."""
+    """The amended order that a new one stands for; it has left the book already."""
 
     order_id: OrderId
     before: Risk

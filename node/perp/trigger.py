@@ -31,7 +31,6 @@ from node.perp.limits import (
     require_position_room,
     require_room,
 )
-from node.perp.margin import compute_risk
 from node.perp.mark import get_mark
 from node.perp.matching import Match, find_crossing, process_match
 from node.perp.order import (
@@ -45,7 +44,7 @@ from node.perp.order import (
 from node.perp.parameters import MAGNITUDE_MAX
 from node.perp.settlement import TRADE
 from node.perp.status import Mode, get_mode, is_in_grace, require_mode
-from node.perp.trading import Replaced, compute_band_limit, process_rest
+from node.perp.trading import compute_band_limit, process_rest
 from node.units import (
     PPM,
     Address,
@@ -243,14 +242,13 @@ def _process_opening(ledger: Ledger, market: MarketId, trigger: Trigger) -> bool
     except PositionTooLarge:
         process_trigger_removal(ledger, market, trigger, CancelReason.LIMIT)
         return True
-    before = compute_risk(ledger, owner)
     match = _process_trigger_match(ledger, market, trigger, size)
     if match is None:
         ledger.book(market).remove_trigger(trigger.id)
     rest = Lots(size - (match.size if match is not None else 0))
     reason = match.stop if match is not None else None
     if rest and reason is None:
-        reason = _process_opening_rest(ledger, market, trigger, Replaced(trigger.id, before), rest)
+        reason = _process_opening_rest(ledger, market, trigger, rest)
     if rest and reason is not None:
         ledger.emit(OrderCancelled(market, owner, trigger.id, rest, reason))
     process_membership(ledger, owner, market)
@@ -258,7 +256,7 @@ def _process_opening(ledger: Ledger, market: MarketId, trigger: Trigger) -> bool
 
 
 def _process_opening_rest(
-    ledger: Ledger, market: MarketId, trigger: Trigger, replaced: Replaced, rest: Lots
+    ledger: Ledger, market: MarketId, trigger: Trigger, rest: Lots
 ) -> CancelReason | None:
     """Let the rest of a stop order rest under a new number; return why not, if it may not."""
     limit_price = trigger.limit_price
@@ -278,7 +276,7 @@ def _process_opening_rest(
         expires_ms=trigger.expires_ms,
         client_id=trigger.client_id,
     )
-    if process_rest(ledger, trigger.owner, order_id, request, replaced) is not None:
+    if process_rest(ledger, trigger.owner, order_id, request, None) is not None:
         return CancelReason.MARGIN
     ledger.markets.set(market, record._replace(next_order_id=OrderId(order_id + 1)))
     ledger.emit(OrderReplaced(market, trigger.owner, trigger.id, order_id, rest, limit_price))

@@ -32,6 +32,7 @@ from tests.helpers.ledger import (
     MARKET,
     DictLedger,
     balance_of,
+    deposit,
     make_ledger,
     make_market,
     make_trader,
@@ -599,6 +600,24 @@ def test_a_stop_order_that_margin_does_not_carry_is_cancelled_g3() -> None:
         assert cancels_of(ledger) == [(trigger_id, 1_500, CancelReason.MARGIN)]
         assert ledger.accounts.rows[OTHER].markets == ()
         check_all(ledger)
+
+
+def test_the_rest_of_a_stop_order_is_judged_beside_what_its_fills_left_like_any_takers_g3() -> None:
+    # Equity 800; long 10 needs IM 1,000. 5 of 19 fill: long 5 needs 500. The rest of 14 would ask
+    # for 900: less than before the fills, but more than before it rests.
+    ledger = traded_ledger()
+    deposit(ledger, LONG, 800 - 100_000)
+    request = TriggerRequest(
+        MARKET, Lots(-19), Ticks(1_000), TriggerKind.STOP_LOSS, Ticks(1_000), reduce_only=False
+    )
+    trigger_id = process_trigger_request(ledger, LONG, request)
+    process_order(ledger, MAKER, order(5, 1_000))
+    block(ledger, 1_000)
+
+    block(ledger, 1_000)
+
+    assert size_of(ledger, LONG) == 5
+    assert cancels_of(ledger) == [(trigger_id, -14, CancelReason.MARGIN)]
 
 
 def test_a_stop_order_that_would_pass_the_largest_position_is_cancelled_o7() -> None:
