@@ -84,7 +84,7 @@ def pick(sequence: Any, number: int) -> Any:
     return sequence[number % len(sequence)]
 
 
-# --- what may stand in a batch: functions of the machine, for they look at the chain ---------------
+# --- what may stand in a batch: functions of the machine, which looks at the chain --------------
 
 
 @st.composite
@@ -363,7 +363,7 @@ class Exchange(RuleBasedStateMachine):
 
     def away(self, market: MarketId, distance_ppm: int) -> int:
         """Return the price so far below the market's."""
-        price = self.prices[market] * (1_000_000 - distance_ppm) // 1_000_000
+        price: int = self.prices[market] * (1_000_000 - distance_ppm) // 1_000_000
         return max(1, min(price, 2**53 - 1))
 
     def teardown(self) -> None:
