@@ -41,7 +41,8 @@ def check_vault(before: Ledger, after: Ledger) -> None:
     """I6: the vault pays what it has, and takes no more than it may hold.
 
     Its equity before is what it held before at the block's marks and indices: nothing that the
-    block did may have taken it below 0, or lower where it was there already (L5).
+    block did may have taken it below 0, or lower where it was there already (L5). What it held in a
+    market that was settled was worth the settlement price (X5).
     """
     equity: int = get_account(after, VAULT).balance
     least: int = get_account(before, VAULT).balance
@@ -65,7 +66,9 @@ def _get_vault_worth(holding: Ledger, after: Ledger, market: MarketId) -> int:
     position = get_position(holding, VAULT, market)
     if position.size == 0:
         return 0
-    value = notional(position.size, get_mark(after, market), after.market_params(market).k)
+    closure = after.closures.get(market)
+    price = get_mark(after, market) if closure is None else closure.price
+    value = notional(position.size, price, after.market_params(market).k)
     return value + div_floor(compute_pending(get_funding(after, market), position), PPB)
 
 

@@ -145,6 +145,22 @@ def test_vaults_position_is_settled_like_others_x5() -> None:
     assert balance_of(ledger, VAULT) == 11_000
 
 
+def test_settlement_price_may_cost_the_vault_more_than_it_has_x5_l5() -> None:
+    """Like a jump: nothing was taken from it but what its position is worth."""
+    ledger = open_ledger()
+    deposit(ledger, VAULT, 1_000)
+    process_order(ledger, SHORT, order(-100, 1_000))
+    process_order(ledger, VAULT, order(100, 1_000))
+    before = snapshot(ledger)
+    next_block(ledger)
+
+    settle(ledger, 900)
+    process_decrees(ledger)
+
+    check_block(before, ledger, touched_by(before, ledger))
+    assert balance_of(ledger, VAULT) == 1_000 - 100 * 100
+
+
 def test_other_markets_go_on_x5() -> None:
     ledger = open_ledger()
     second = make_market(ledger, price=50)
