@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from node.perp import closure, decrees, maintenance, oracle
+from node.perp import closure, decrees, listing, maintenance, oracle, setting
 from node.perp.maintenance import Maintenance
+from node.perp.parameters import MarginBracket, MarketParams
 from node.system.classes import ActionClass
 from node.units import Address, Height, MarketId, Ticks, TimeMs
 from tests.helpers.ledger import DictLedger
-from tests.reference import governance
+from tests.reference import governance, settings
 from tests.reference.world import World
 
 
@@ -96,6 +97,63 @@ class ScheduleMaintenance(NamedTuple):
         governance.schedule(world, self.start_height, self.halt_height, self.end_ms)
 
 
+class SetParameter(NamedTuple):
+    market: MarketId
+    name: str
+    value: int
+
+    def classify(self) -> ActionClass:
+        return ActionClass.GOVERNANCE
+
+    def engine(self, ledger: DictLedger) -> int:
+        return setting.process_set_parameter(ledger, self.market, self.name, self.value)
+
+    def reference(self, world: World) -> int:
+        return settings.set_parameter(world, self.market, self.name, self.value)
+
+
+class SetReporters(NamedTuple):
+    reporters: tuple[Address, ...]
+    quorum: int
+
+    def classify(self) -> ActionClass:
+        return ActionClass.GOVERNANCE
+
+    def engine(self, ledger: DictLedger) -> int:
+        return setting.process_set_reporters(ledger, self.reporters, self.quorum)
+
+    def reference(self, world: World) -> int:
+        return settings.set_reporters(world, self.reporters, self.quorum)
+
+
+class SetBrackets(NamedTuple):
+    market: MarketId
+    brackets: tuple[MarginBracket, ...]
+
+    def classify(self) -> ActionClass:
+        return ActionClass.GOVERNANCE
+
+    def engine(self, ledger: DictLedger) -> int:
+        return setting.process_set_brackets(ledger, self.market, self.brackets)
+
+    def reference(self, world: World) -> int:
+        return settings.set_brackets(world, self.market, self.brackets)
+
+
+class ListMarket(NamedTuple):
+    market: MarketId
+    params: MarketParams
+
+    def classify(self) -> ActionClass:
+        return ActionClass.GOVERNANCE
+
+    def engine(self, ledger: DictLedger) -> int:
+        return listing.process_listing(ledger, self.market, self.params)
+
+    def reference(self, world: World) -> int:
+        return settings.list_market(world, self.market, self.params)
+
+
 class SettleMarket(NamedTuple):
     market: MarketId
     price: int
@@ -106,7 +164,7 @@ class SettleMarket(NamedTuple):
         return ActionClass.GOVERNANCE
 
     def engine(self, ledger: DictLedger) -> None:
-        if not self.is_named and ledger.oracles.get(self.market) is not None:
+        if not self.is_named:
             closure.require_settlement_price(ledger, self.market, Ticks(self.price))
         closure.process_settlement(ledger, self.market, Ticks(self.price))
 

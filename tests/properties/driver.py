@@ -20,10 +20,12 @@ from node.perp import (
     funding,
     invariants,
     liquidation,
+    listing,
     maintenance,
     mark,
     modes,
     oracle,
+    setting,
     trigger,
     vault,
 )
@@ -45,7 +47,7 @@ from node.perp.parameters import ChainParams, MarketParams
 from node.perp.status import CHAIN, Mode
 from node.system.classes import ActionClass
 from node.units import Address, Height, MarketId, Quote, TimeMs
-from tests.helpers.ledger import DictLedger
+from tests.helpers.ledger import DictLedger, next_block
 from tests.properties.actions import Action
 from tests.reference import block as reference
 from tests.reference import funding as reference_funding
@@ -77,6 +79,8 @@ STEPS: tuple[ProtocolStep | ActionClass, ...] = (
     funding.process_premium_sample,
     modes.process_reopening,
     decrees.process_decrees,
+    setting.process_settings,
+    listing.process_listings,
 )
 """O6, as `apply_block` does it."""
 
@@ -233,18 +237,14 @@ def begin_block(ledger: DictLedger, elapsed_ms: int) -> DictLedger:
     before = DictLedger(ledger.params)
     before.height, before.time_ms = ledger.height, ledger.time_ms
     before.parent_time_ms = ledger.parent_time_ms
-    before.all_market_params = ledger.all_market_params
+    before.all_market_params = dict(ledger.all_market_params)
     before.set_status(ledger.status)
     before.maintenance = ledger.maintenance
     for name in _TABLES:
         getattr(before, name).rows = dict(getattr(ledger, name).rows)
     before.books = dict(ledger.books)
     ledger.books = {market: book.fork(ledger.journal) for market, book in ledger.books.items()}
-    ledger.height = Height(ledger.height + 1)
-    ledger.parent_time_ms = ledger.time_ms
-    ledger.time_ms = TimeMs(ledger.time_ms + elapsed_ms)
-    ledger.events.clear()
-    ledger.actions.rows.clear()
+    next_block(ledger, elapsed_ms)
     return before
 
 

@@ -40,13 +40,17 @@ from tests.properties.council import (
     AcknowledgeJump,
     CancelOrders,
     Halt,
+    ListMarket,
     Resume,
     ScheduleMaintenance,
+    SetBrackets,
     SetMode,
+    SetParameter,
+    SetReporters,
     SettleMarket,
 )
 from tests.properties.driver import Pair
-from tests.properties.setups import AGENTS, REPORTERS, TRADERS
+from tests.properties.setups import AGENTS, REPORTERS, STEPS, TRADERS, USDC
 from tests.reference.matching import best_maker
 from tests.reference.world import HALTED, OPEN, POST_ONLY
 
@@ -54,7 +58,37 @@ ELAPSED_MS = (1_000,) * 12 + (100, 250, 500, 501, 999, 1_001, 2_000, 2_999, 7_00
 GAPS_MS = (30_001, 60_000, 60_001, 8 * 3_600_000)
 SETTLED_FROM = 60
 """The council ends markets from this height on: the more chains, the more beginnings."""
-SETTLED_PPM = (0, 1_000, -20_000, 49_000, 51_000, -400_000, 700_000)
+MARKET_NUMBERS = {
+    "position_max": (5_000, 20_000, 2**53 - 1),
+    "open_interest_max": (5_000, 30_000, 2**53 - 1),
+    "price_band_ppm": (20_000, 50_000),
+    "order_value_min": (1, 5 * USDC),
+    "impact_notional": (30 * USDC, 200 * USDC),
+    "funding_interval_ms": (5_000, 10_000),
+    "funding_clamp_factor_ppm": (10_000, 6_000_000),
+    "price_age_ms_max": (3_000, 5_000),
+    "price_move_ppm_max": (30_000, 50_000, 300_000),
+    "price_confirm_ms": (1_500, 3_000),
+    "liquidation_fee_ppm": (0, 15_000),
+    "vault_size_max": (0, 100_000),
+    "maker_fee_ppm": (0,),
+    "taker_fee_ppm": (450, 1_000),
+}
+"""What the council may set of a market, within what every setup allows."""
+CHAIN_NUMBERS = {
+    "liquidations_max": (1, 50),
+    "triggers_max": (1, 200),
+    "maker_removals_max": (1, 100),
+    "open_orders_max": (5, 1_000),
+    "actions_max": (3, 1_000),
+    "confirm_ms": (1_000, 2_000),
+    "reopen_ms": (1_500, 3_000),
+    "reopen_needs_book": (0, 1),
+    "grace_ms": (0, 1_500),
+    "withdrawal_gate_ms": (3_000,),
+    "withdrawal_floor_ppm": (100_000, 300_000),
+}
+SETTLED_PPM = (0, 1_000, -20_000, 49_000, 51_000, -200_000, -400_000, -600_000, 250_000, 700_000)
 CALM_PPM = (0, 0, 200, 500, 1_000, 3_000)
 TREND_PPM = (0, 1_000, 3_000, 5_000, 8_000, 12_000, 18_000, 24_000, 30_000)
 JUMPS_PPM = (51_000, 80_000, 150_000, 300_000, 600_000)
@@ -75,6 +109,7 @@ class Player:
         self._pair = pair
         self._rng = rng
         self._prices = dict(zip(pair.markets, pair.setup.prices, strict=True))
+        self._starts = dict(self._prices)
         self._trends = dict.fromkeys(pair.markets, 0)
         self._silent_blocks = 0
         self._outage_blocks = dict.fromkeys(pair.markets, 0)
@@ -90,6 +125,10 @@ class Player:
         rng = self._rng
         elapsed = rng.choice(ELAPSED_MS if rng.random() > 0.006 else GAPS_MS)
         self._time_ms = self._pair.time_ms + elapsed
+        for market in self._pair.markets:
+            if market not in self._prices:  # it was listed
+                self._prices[market] = self._starts[market] = self._prices[MarketId(1)]
+                self._trends[market] = self._outage_blocks[market] = 0
         self._living = [
             market
             for market in self._pair.markets
@@ -138,6 +177,8 @@ class Player:
         height = self._pair.engine.height + 1
         if height > SETTLED_FROM and self._living and rng.random() < 0.03:
             return [self._settle(rng.choice(self._living))]
+        if rng.random() < 0.02:
+            return [self._set(MarketId(rng.choice([0, *self._pair.markets])))]
         if rng.random() > 0.025:
             return []
         return [self._decide() for _ in range(rng.choice((1, 1, 1, 2)))]
@@ -154,11 +195,19 @@ class Player:
             return Halt(rng.choice((0, height, height + rng.randrange(5), height - 1)))
         if kind < 0.47:
             return Resume()
-        if kind < 0.62:
+        if kind < 0.67:
             start = height + rng.choice((0, 1, 2, 3))
             end_ms = self._time_ms + rng.choice((0, 1_000, 8_000, 20_000))
+            window = self._pair.world.window
+            if window and rng.random() < 0.5:
+                return rng.choice(
+                    (
+                        ScheduleMaintenance(*window._replace(end_ms=end_ms)),
+                        ScheduleMaintenance(0, 0, 0),
+                    )
+                )
             return ScheduleMaintenance(start, start + rng.choice((0, 1, 2, 5)), end_ms)
-        if kind < 0.8:
+        if kind < 0.85:
             nobody = Address(bytes(20))
             return rng.choice(
                 (
@@ -171,6 +220,25 @@ class Player:
         if kind < 0.95 or height < SETTLED_FROM:
             return AcknowledgeJump(market, self._prices.get(market, 1))
         return self._settle(market)
+
+    def _set(self, market: MarketId) -> Action:
+        """A number, brackets, reporters, or a new market."""
+        rng = self._rng
+        kind = rng.random()
+        if kind < 0.15:
+            reporters = rng.choice((REPORTERS, REPORTERS, REPORTERS[:2], REPORTERS[1:]))
+            return SetReporters(reporters, rng.choice((1, 2, 2)))
+        if kind < 0.3:
+            return SetBrackets(market or MarketId(1), rng.choice((STEPS[:1], STEPS[:2], STEPS)))
+        if kind < 0.45:
+            markets = self._pair.markets
+            number = MarketId(max(markets) + 1 if len(markets) < 4 else rng.choice(markets))
+            like = self._pair.engine.market_params(markets[0])
+            symbol = rng.choice((f"NEW{number}-USD", f"NEW{number}-USD", like.symbol))
+            return ListMarket(number, like._replace(symbol=symbol))
+        name = rng.choice((*(MARKET_NUMBERS if market else CHAIN_NUMBERS), "k", "nothing"))
+        numbers = (MARKET_NUMBERS if market else CHAIN_NUMBERS).get(name, (1,))
+        return SetParameter(market, name, rng.choice((*numbers, *numbers, 2**60)))
 
     def _settle(self, market: MarketId) -> Action:
         rng, price = self._rng, self._prices.get(market, 1)
@@ -186,10 +254,10 @@ class Player:
             self._trends[market] = rng.choice((0, 0, 1, -1))
         trend = self._trends[market]
         side = trend if trend and rng.random() < 0.85 else rng.choice((-1, 1))
-        moves = JUMPS_PPM if rng.random() < 0.002 else TREND_PPM if trend else CALM_PPM
+        moves = JUMPS_PPM if rng.random() < 0.004 else TREND_PPM if trend else CALM_PPM
         price = self._prices[market]
         step = price * rng.choice(moves) * side // 1_000_000
-        start = self._pair.setup.prices[market - 1]
+        start = self._starts[market]
         if price + step < max(1, start // 8) or price + step > start * 8:
             step = -step
             self._trends[market] = -trend
@@ -204,7 +272,7 @@ class Player:
             return []
         if market not in self._living and rng.random() < 0.95:
             return []
-        if rng.random() < 0.004:
+        if rng.random() < 0.007:
             self._outage_blocks[market] = rng.randrange(1, 12)
         price = self._prices[market]
         reports: list[Action] = []

@@ -41,6 +41,7 @@ def make_perp(**changes: Any) -> MarketParams:
         "funding_interval_ms": DurationMs(10_000),
         "price_confirm_ms": DurationMs(1_500),
         "price_age_ms_max": DurationMs(5_000),
+        "vault_size_max": Lots(10**6),
     }
     return make_market_params(**{**values, **changes})
 
@@ -50,6 +51,14 @@ BRACKETS = (
     MarginBracket(Quote(1_000 * USDC), RatePpm(100_000)),
     MarginBracket(Quote(5_000 * USDC), RatePpm(200_000)),
 )
+
+
+STEPS = (
+    MarginBracket(Quote(0), RatePpm(100_000)),
+    MarginBracket(Quote(2_000 * USDC), RatePpm(150_000)),
+    MarginBracket(Quote(6_000 * USDC), RatePpm(300_000)),
+)
+"""Brackets that the council may set in every market."""
 
 
 def margins(each: int, *, vault: int) -> dict[Address, int]:
@@ -64,7 +73,7 @@ SETUPS = (
         "plain",
         make_chain(),
         (
-            make_perp(vault_size_max=Lots(100_000)),
+            make_perp(),
             make_perp(k=1, lot_decimals=3, tick_decimals=3, order_value_min=Quote(100)),
         ),
         (5_000, 10_000),
@@ -86,7 +95,6 @@ SETUPS = (
                 brackets=BRACKETS,
                 mark_band_ppm=RatePpm(12_500),
                 taker_fee_ppm=RatePpm(0),
-                vault_size_max=Lots(10**6),
             ),
         ),
         (3_000, 777),

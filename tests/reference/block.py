@@ -12,6 +12,7 @@ from tests.reference import (
     mark,
     modes,
     prices,
+    settings,
     shedding,
     triggers,
     vault,
@@ -21,6 +22,7 @@ from tests.reference.world import BRIDGE, HALTED, OPEN, Refused, World, ppm
 
 
 def begin(world: World, elapsed: int) -> None:
+    settings.take_effect(world)
     world.height += 1
     world.parent_time_ms = world.time_ms
     world.time_ms += elapsed
@@ -70,6 +72,8 @@ STEPS: dict[str, Callable[[World], None]] = {
     "process_premium_sample": funding.sample,
     "process_reopening": modes.reopen,
     "process_decrees": governance.obey,
+    "process_settings": settings.fit_funding,
+    "process_listings": settings.wait,
     "process_maintenance": governance.maintain,
     "process_expiries": cancelling.expire,
 }

@@ -51,12 +51,23 @@ def resume(world: World) -> None:
 
 
 def schedule(world: World, start_height: int, halt_height: int, end_ms: int) -> None:
-    """X3: one window, in place of one that has not begun."""
-    if not world.height < start_height < halt_height or end_ms <= world.time_ms:
+    """X3: one window, in place of one that has not begun; of one that has, only the end moves.
+
+    All zeros call off one that has not begun.
+    """
+    wanted, current = Window(start_height, halt_height, end_ms), world.window
+    has_begun = current is not None and world.height >= current.start_height
+    if wanted == (0, 0, 0) and current and not has_begun:
+        world.window = None
+        return
+    if not start_height < halt_height <= LIMIT or not world.time_ms < end_ms <= LIMIT:
         raise Refused
-    if world.window and world.height >= world.window.start_height:
+    if has_begun:
+        if current and (start_height, halt_height) != current[:2]:
+            raise Refused
+    elif start_height <= world.height:
         raise Refused
-    world.window = Window(start_height, halt_height, end_ms)
+    world.window = wanted
 
 
 def maintain(world: World) -> None:

@@ -89,7 +89,7 @@ def match(
             continue
         if leads_past(world, taker, market, lots):
             return Met(size - left, removed, Stop.TAKER)
-        interest = open_interest(world, market)
+        interest, size_before = open_interest(world, market), world.position(taker, market).size
         before_taker, before_maker = risk_of(world, taker), risk_of(world, maker.owner)
         _fill(world, taker, market, best, lots, liquidation=vault_part is not None)
         activate(world, market, best, lots)
@@ -110,9 +110,9 @@ def match(
             # L5: no entry that lowers the vault's equity leaves it below 0.
             allowed = after_taker.equity >= min(0, before_taker.equity)
         else:
-            allowed = vault_part is not None or may_fill(
-                before_taker, after_taker, initial=after_taker.initial_scaled
-            )
+            grew = abs(world.position(taker, market).size) > abs(size_before)
+            initial = after_taker.initial_scaled if grew else after_taker.initial  # G1
+            allowed = vault_part is not None or may_fill(before_taker, after_taker, initial=initial)
         cap = world.market_params[market].open_interest_max
         if not allowed or max(interest, cap) < open_interest(world, market):  # O7
             world.restore(settled)

@@ -183,6 +183,9 @@ class World:
         self.decrees: dict[int, Decree] = {}
         """By market, `CHAIN` too."""
         self.window: Window | None = None
+        self.next_params = params
+        """From the next block on, like the markets'."""
+        self.next_market_params: dict[int, MarketParams] = {}
 
     def save(self) -> dict[str, object]:
         return {
