@@ -10,6 +10,7 @@ from node.consensus.node_key import read_node_key
 from node.devnet.directory import clear_directory, lock_directory, open_directory
 from node.devnet.template import TEMPLATE, Wishes
 from node.errors import DatabaseInUse, GenesisError, KeyFileError, OperatorError
+from node.rpc.accounts import read_accounts
 from node.state.kv import LevelDb
 
 NOTHING = Wishes(template=None, accounts=None, reporters=None, bots=None, dev=None)
@@ -167,6 +168,20 @@ def test_without_validators_no_key_is_made(tmp_path: Path) -> None:
     assert directory.genesis.sequencer == b""
     assert directory.genesis.validators == ()
     assert not directory.sequencer_key_path.parent.exists()
+
+
+def test_accounts_keys_are_kept_for_the_node_and_only_their_owner_can_read_them(
+    tmp_path: Path,
+) -> None:
+    directory = open_directory(tmp_path / "data", NOTHING._replace(accounts=3, validators=0))
+
+    path = directory.keep_account_keys()
+
+    people = [keypair.address for keypair in directory.people.accounts]
+    assert read_accounts(path).addresses() == people
+    assert len(people) == 3
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert directory.keep_account_keys() == path
 
 
 def test_an_unfinished_start_keeps_the_keys_it_made(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.devnet import MINIMAL_GENESIS, Devnet
+from tests.helpers.devnet import MINIMAL_GENESIS, Devnet, Rpc, RpcError
 
 FLAGS = ["--genesis", str(MINIMAL_GENESIS), "--block-time", "0.2", "--validators", "0"]
 FLAGS += ["--prices", "fixed", "--bots", "0"]
@@ -161,3 +162,30 @@ def process_of(node: Devnet, words: str) -> int:
     """Return the process whose command line has these words."""
     (found,) = [number for number, line in node.family().items() if words in line]
     return found
+
+
+def test_the_node_signs_for_the_funded_accounts_many_at_once(devnet: Devnet) -> None:
+    sender, receiver, *_ = devnet.rpc.call("eth_accounts")
+    gift = {"from": sender, "to": receiver, "value": "0x1"}
+
+    def send(_: int) -> str:
+        with Rpc(devnet.port) as rpc:
+            tx_hash: str = rpc.call("eth_sendTransaction", gift)
+            return tx_hash
+
+    with ThreadPoolExecutor(8) as threads:
+        hashes = list(threads.map(send, range(40)))
+
+    sent = [devnet.rpc.call("eth_getTransactionByHash", tx_hash) for tx_hash in hashes]
+    assert sorted(int(tx["nonce"], 16) for tx in sent) == list(range(40))
+    assert all(devnet.rpc.receipt(tx_hash)["status"] == "0x1" for tx_hash in hashes)
+
+
+def test_without_development_helpers_the_node_signs_for_nobody(data_dir: Path) -> None:
+    with Devnet(data_dir, *FLAGS, "--no-dev").start() as node:
+        known = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+
+        assert node.rpc.call("eth_accounts") == []
+        with pytest.raises(RpcError, match="No Signer available"):
+            node.rpc.call("eth_sendTransaction", {"from": known, "to": known})
+        assert not (data_dir / "keys" / "accounts.json").exists()
