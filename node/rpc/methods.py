@@ -16,6 +16,7 @@ from node.rpc import (
     calls,
     development,
     eth,
+    feeds,
     fees,
     filters,
     governance,
@@ -416,6 +417,18 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
     "perp_status": Method(perp.get_status, result=ref("Status"), example=()),
     "perp_getDisputes": Method(perp.get_disputes, result=array(ref("Dispute")), example=()),
+    "perp_subscribe": Method(
+        feeds.subscribe,
+        (
+            Param("kind", _parse_string, schema=names(feeds.KINDS)),
+            Param("options", governance.parse_object, {}, ref("FeedOptions")),
+        ),
+        result=STRING,
+        example=("orderBook", {"market": 1, "depth": 20}),
+    ),
+    "perp_unsubscribe": Method(
+        subscriptions.unsubscribe, (_SUBSCRIPTION_ID,), result=BOOLEAN, example=("0x1",)
+    ),
     # the council
     "gov_getCouncil": Method(governance.get_council, result=ref("Council"), example=()),
     "gov_getTypedData": Method(

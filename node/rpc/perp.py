@@ -57,14 +57,14 @@ DEPTH_MAX: Final = 1_000
 async def get_markets(context: Context, ref: BlockRef) -> Json:
     """Return every market: parameters, prices, mode, funding, open interest, best prices."""
     block = await get_block(context.core, ref)
-    return [_render_market(view) for view in await context.core.market_views(block)]
+    return [render_market(view) for view in await context.core.market_views(block)]
 
 
 async def get_market(context: Context, market: MarketId, ref: BlockRef) -> Json:
     """Return one market: parameters, prices, mode, funding, open interest, best prices."""
     block = await get_block(context.core, ref)
     try:
-        return _render_market(await context.core.market_view(market, block))
+        return render_market(await context.core.market_view(market, block))
     except MarketNotFound:
         raise _no_market(market) from None
 
@@ -73,8 +73,9 @@ def _no_market(market: MarketId) -> InvalidParams:
     return InvalidParams(f"invalid argument 0: no market has the id {market}")
 
 
-def _render_market(view: MarketView) -> Json:
-    params, funding = view.params, view.funding
+def render_market(view: MarketView) -> dict[str, Json]:
+    """Return a market as a list of them has it."""
+    params = view.params
     return {
         "market": view.market,
         "symbol": params.symbol,
@@ -90,12 +91,7 @@ def _render_market(view: MarketView) -> Json:
             "isStale": view.is_stale,
             "isJump": view.is_jump,
         },
-        "funding": {
-            "rate": render_rate(funding.rate_ppb),
-            "rateCap": render_rate(view.rate_cap_ppb),
-            "index": render_index(funding.index),
-            "dust": render_index(funding.dust),
-        },
+        "funding": render_funding(view),
         "openInterest": render_size(view.open_interest, params),
         "bestBid": render_price(view.best_bid, params),
         "bestAsk": render_price(view.best_ask, params),
@@ -107,6 +103,17 @@ def _render_market(view: MarketView) -> Json:
             "quorumBlocks": view.status.quorum_blocks,
         },
         "params": _render_params(params),
+    }
+
+
+def render_funding(view: MarketView) -> dict[str, Json]:
+    """Return a market's funding: the rate in force and the index so far."""
+    funding = view.funding
+    return {
+        "rate": render_rate(funding.rate_ppb),
+        "rateCap": render_rate(view.rate_cap_ppb),
+        "index": render_index(funding.index),
+        "dust": render_index(funding.dust),
     }
 
 
@@ -159,12 +166,13 @@ async def get_order_book(context: Context, market: MarketId, depth: int, ref: Bl
         "market": market,
         "symbol": view.params.symbol,
         "blockNumber": block.header.number,
-        "bids": [_render_level(level, view.params) for level in view.bids],
-        "asks": [_render_level(level, view.params) for level in view.asks],
+        "bids": [render_level(level, view.params) for level in view.bids],
+        "asks": [render_level(level, view.params) for level in view.asks],
     }
 
 
-def _render_level(level: Level, params: MarketParams) -> Json:
+def render_level(level: Level, params: MarketParams) -> dict[str, Json]:
+    """Return a level of a book."""
     return {
         "price": render_price(level.price, params),
         "size": render_size(level.size, params),
@@ -178,10 +186,11 @@ def _render_level(level: Level, params: MarketParams) -> Json:
 async def get_account(context: Context, address: Address, ref: BlockRef) -> Json:
     """Return a margin account: equity, margins, positions, open orders, triggers."""
     block = await get_block(context.core, ref)
-    return _render_account(await context.core.account_view(address, block))
+    return render_account(await context.core.account_view(address, block))
 
 
-def _render_account(view: AccountView) -> Json:
+def render_account(view: AccountView) -> dict[str, Json]:
+    """Return a margin account."""
     return {
         "address": data(view.address),
         "balance": render_money(view.balance),

@@ -330,6 +330,9 @@ EXCHANGE: Final[dict[str, Schema]] = {
         **_NAMED, blockNumber=COUNT, bids=array(ref("Level")), asks=array(ref("Level"))
     ),
     "Level": obj(price=_PRICE, size=_SIZE, orderCount=COUNT),
+    "FeedOptions": options(
+        market=COUNT, depth=COUNT, interval=names(INTERVALS), address=ADDRESS, account=ADDRESS
+    ),
     "TradeSearch": options(account=ADDRESS, **_PAGE),
     "PaymentSearch": options(market=COUNT, **_PAGE),
     "Span": options(fromMs=COUNT, untilMs=COUNT, limit=_LIMIT),

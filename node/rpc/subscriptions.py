@@ -19,6 +19,7 @@ from node.chain.transaction import Transaction
 from node.rpc.backend import GOING_AWAY, TOO_SLOW
 from node.rpc.context import Context
 from node.rpc.errors import InvalidParams, NotificationsUnsupported, ServerError
+from node.rpc.feeds import Feeding, Feeds
 from node.rpc.hex import data
 from node.rpc.logs import LogFilter, parse_log_filter, render_matching
 from node.rpc.render import Json, render_header, render_pending
@@ -123,10 +124,20 @@ class Subscriber:
         for notification in held or ():
             self.outbox.notify(notification)
 
-    def notify(self, subscription_id: str, result: bytes) -> None:
+    def begin(self, subscription_id: str, subscription: Subscription) -> None:
+        """Add a subscription; raise ServerError if there are too many."""
+        if len(self.subscriptions) >= SUBSCRIPTIONS_MAX:
+            raise ServerError(f"too many subscriptions: at most {SUBSCRIPTIONS_MAX} per connection")
+        self.subscriptions[subscription_id] = subscription
+
+    def notify(
+        self, subscription_id: str, result: bytes, *, method: bytes = b"eth_subscription"
+    ) -> None:
         """Send one notification."""
         message = (
-            b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"'
+            b'{"jsonrpc":"2.0","method":"'
+            + method
+            + b'","params":{"subscription":"'
             + subscription_id.encode()
             + b'","result":'
             + result
@@ -143,6 +154,8 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._subscribers: set[Subscriber] = set()
+        self.feeds = Feeds()
+        """What perp_subscribe asks for."""
 
     def add(self, subscriber: Subscriber) -> None:
         """Begin to notify a connection."""
@@ -151,14 +164,28 @@ class Subscriptions:
     def remove(self, subscriber: Subscriber) -> None:
         """Forget a connection and its subscriptions."""
         self._subscribers.discard(subscriber)
+        subscriber.subscriptions.clear()
+
+    def join(self, feeding: Feeding, subscriber: Subscriber) -> str:
+        """Begin to tell a connection what a feed does; return the subscription's id."""
+        subscription_id = hex(secrets.randbits(128))
+        subscriber.begin(subscription_id, Subscription(feeding.query.kind))
+        try:
+            self.feeds.join(feeding, subscription_id, subscriber)
+        except ServerError:
+            del subscriber.subscriptions[subscription_id]
+            raise
+        return subscription_id
 
     def close(self) -> None:
         """End every connection."""
+        self.feeds.close()
         for subscriber in self._subscribers:
             subscriber.outbox.close(GOING_AWAY)
 
     def on_head(self, block: Block, receipts: Sequence[Receipt]) -> None:
         """Tell every subscriber about a new head and the logs it wants."""
+        self.feeds.on_head(block, receipts)
         head: bytes | None = None
         for subscriber in list(self._subscribers):
             for subscription_id, subscription in subscriber.subscriptions.items():
@@ -179,6 +206,7 @@ class Subscriptions:
 
     def on_left(self, block: Block, receipts: Sequence[Receipt]) -> None:
         """Tell every subscriber about the logs it had of a block that a fork left."""
+        self.feeds.on_left(block, receipts)
         for subscriber in list(self._subscribers):
             for subscription_id, subscription in subscriber.subscriptions.items():
                 if subscription.logs is not None:
@@ -201,10 +229,8 @@ async def subscribe(context: Context, kind: str, options: object) -> Json:
     if subscriber is None:
         raise NotificationsUnsupported()
     subscription = _parse_subscription(kind, options)
-    if len(subscriber.subscriptions) >= SUBSCRIPTIONS_MAX:
-        raise ServerError(f"too many subscriptions: at most {SUBSCRIPTIONS_MAX} per connection")
     subscription_id = hex(secrets.randbits(128))
-    subscriber.subscriptions[subscription_id] = subscription
+    subscriber.begin(subscription_id, subscription)
     return subscription_id
 
 
