@@ -43,10 +43,11 @@ class NodeConfig(NamedTuple):
     """Seal as soon as a transaction arrives; for tests."""
     key_path: Path | None = None
     """The node's own Ed25519 key; a sequencer needs it where genesis names one."""
-    peer_url: str | None = None
-    """wss://HOST:PORT of the sequencer's link, for all others."""
+    peer_urls: tuple[str, ...] = ()
+    """wss://HOST:PORT of the sequencer's link and of validators' links, for all others."""
     peer_port: int | None = None
-    """Where a sequencer listens for its peers; None: the port after `port`."""
+    """Where a node listens for its peers; None: a sequencer at the port after `port`, a validator
+    not at all."""
     snapshot_interval: int = 100
     """Blocks between snapshots; all validators of a chain should agree on it."""
     confirm_forks: bool = False

@@ -23,11 +23,11 @@ from node.consensus.block_time import BlockTime
 from node.consensus.core import Core
 from node.consensus.development import Development
 from node.consensus.faults import Faults
-from node.consensus.follower import Follower
 from node.consensus.guard import FILE as GUARD_FILE
 from node.consensus.guard import SignGuard
 from node.consensus.hold import FILE as HOLD_FILE
 from node.consensus.hold import Hold
+from node.consensus.links import Follower, Gatherer, Links
 from node.consensus.mempool import Mempool
 from node.consensus.node_key import NodeKey, read_node_key
 from node.consensus.peers import ChainView, PeerClient, PeerServer, validate_peer_url
@@ -146,12 +146,14 @@ def _check_role(config: NodeConfig, key: NodeKey | None) -> None:
         )
     if role == Role.ARCHIVE and key is not None:
         raise OperatorError("--role archive signs nothing: leave --key out")
-    if role != Role.SEQUENCER and config.peer_url is None:
+    if role != Role.SEQUENCER and not config.peer_urls:
         raise OperatorError(f"--role {role}: name the sequencer by --peer wss://HOST:PORT")
-    if role == Role.SEQUENCER and config.peer_url is not None:
+    if role == Role.SEQUENCER and config.peer_urls:
         raise OperatorError("--role sequencer is who the others link to: leave --peer out")
-    if config.peer_url is not None:
-        validate_peer_url(config.peer_url)
+    if role == Role.ARCHIVE and config.peer_port is not None:
+        raise OperatorError("--role archive has no key that peers know: leave --peer-port out")
+    for url in config.peer_urls:
+        validate_peer_url(url)
     if role != Role.SEQUENCER and config.faults:
         raise OperatorError("--faults alters a sequencer's own numbers: leave it out here")
     if config.accounts_path is not None and not read_genesis(config.genesis_path).dev:
@@ -230,7 +232,7 @@ async def _sequence(
                 port = server.port + 1 if config.port else 0
             listening = listen(config.host, port, flag="--peer-port")
             peer_port = listening.getsockname()[1]
-            peers = PeerServer(sequencer, ChainView(blockchain), key)
+            peers = PeerServer(Gatherer(sequencer), ChainView(blockchain), key)
             await stack.enter_async_context(peers.serve(listening))
             sequencer.on_publish(peers.broadcast)
             core.list_peers = peers.names
@@ -338,12 +340,25 @@ async def _follow(
     config: NodeConfig, key: NodeKey | None, blockchain: Blockchain, core: Core, node: ValidatorNode
 ) -> None:
     stop = _stop_signal()
-    assert config.peer_url is not None, "checked before"
-    client = PeerClient(Follower(node), ChainView(blockchain), config.peer_url, key=key)
-    core.list_peers = client.names
-    async with serve(core, config):
+    view, links = ChainView(blockchain), Links()
+    follower = Follower(node, links)
+    for url in config.peer_urls:
+        links.add(PeerClient(follower, view, url, key=key))
+    core.list_peers = links.names
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serve(core, config))
+        if key is not None and config.peer_port is not None:
+            listening = listen(config.host, config.peer_port, flag="--peer-port")
+            server = PeerServer(follower, view, key)
+            links.add(server)
+            peer_port = listening.getsockname()[1]
+            await stack.enter_async_context(server.serve(listening))
+            log.info("peers may link", url=f"wss://{config.host}:{peer_port}")
         log.info(f"{config.role} started", height=core.heads().latest.header.number)
-        await _wait_for_first(client.run(), stop.wait())
+        try:
+            await _wait_for_first(links.run(follower.on_tick), stop.wait())
+        except* OperatorError as refusals:
+            raise refusals.exceptions[0] from None
 
 
 # --- both -----------------------------------------------------------------------------------------

@@ -31,11 +31,15 @@ def run(
         Path | None, typer.Option(help="The node's own key file; archives have none.")
     ] = None,
     peer: Annotated[
-        str | None, typer.Option(help="The sequencer's link, wss://HOST:PORT, for all others.")
+        list[str] | None,
+        typer.Option(
+            help="The sequencer's link, wss://HOST:PORT, and again a validator's; not for a "
+            "sequencer."
+        ),
     ] = None,
     peer_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="A sequencer's link for peers. [--port + 1]"),
+        typer.Option(min=0, max=65535, help="The link for peers. [a sequencer: --port + 1]"),
     ] = None,
     snapshot_interval: Annotated[
         int, typer.Option(min=1, help="Blocks between snapshots; validators should agree.")
@@ -67,7 +71,7 @@ def run(
         block_time_ms=block_time_ms,
         instant=instant,
         key_path=key,
-        peer_url=peer,
+        peer_urls=tuple(peer or ()),
         peer_port=peer_port,
         snapshot_interval=snapshot_interval,
         confirm_forks=confirm_forks,

@@ -614,9 +614,10 @@ class Core:
 
     def _make_plan(self, name: str, reason: str, time_ms: TimeMs) -> Plan:
         driver, blockchain = self._driver, self._blockchain
-        if not driver.is_sequencing or driver.snapshots is None:
+        if not driver.may_plan() or driver.snapshots is None:
             raise OperatorError(
-                "a fork is planned at the sequencer: it alone knows the last block that was sealed"
+                "a fork is planned at the sequencer: it alone knows the last block that was "
+                "sealed; a validator plans one when the sequencer has been silent for gap_ms_max"
             )
         if not stands(blockchain, driver.submissions.hold):
             raise ActionImpossible("the chain goes on: halt it first, and plan the fork then")

@@ -5,7 +5,7 @@
       ◄─ nonce                               32 random bytes each
       ── nonce ─────────────────────────►
       ── Hello ─────────────────────────►   signed by a member of the set, unsigned by others
-      ◄─ Hello                               signed by the sequencer
+      ◄─ Hello                               signed by the key of the certificate
 
 A Hello's signature is over both nonces and the hash of the server's certificate: it is worth
 nothing on another connection, nor to whoever stands between two nodes. The two ends sign different
@@ -74,7 +74,7 @@ async def greet_server(
     await frames.send(encode_message(make_hello(key, standing, binding, End.CLIENT)))
     hello = check_hello(await frames.receive(), standing.identity, binding, End.SERVER)
     if hello.public_key != pinned:
-        raise PeerRefused(f"greeted by key 0x{hello.public_key.hex()}, not by the sequencer's")
+        raise PeerRefused(f"greeted by key 0x{hello.public_key.hex()}, not its certificate's")
     return hello
 
 

@@ -1,8 +1,9 @@
 """One greeted connection between two nodes: bounded both ways, ended by whatever goes wrong.
 
-Every frame is one message. What a message means is the service's, which handles the messages of a
-link in their order, on a worker thread; this module only carries them. A peer that is slow (its
-bounded outbox fills, or a frame is not taken in time), malformed or lying ends its own link.
+Every frame is one message, a long one in pieces. What a message means is the service's, which
+handles the messages of a link in their order, on a worker thread; this module only carries them. A
+peer that is slow (its bounded outbox fills, or a frame is not taken in time), malformed or lying
+ends its own link.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from node.consensus.messages import (
     FRAME_BYTES_MAX,
+    Assembly,
     CouncilAction,
     GetBlocks,
     GetChanges,
@@ -26,11 +28,16 @@ from node.consensus.messages import (
     Message,
     decode_message,
     encode_message,
+    split_frame,
 )
 from node.errors import EncodingError, PeerRefused
 
 OBSERVER_MESSAGES: Final = (GetBlocks, GetChanges, CouncilAction)
 """What a peer without a key may say."""
+OBSERVER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""How long a message of his may be."""
+SEQUENCER: Final = "the sequencer"
+"""The name of the peer that seals; a validator's is its place in the set: "validator 2"."""
 
 
 class Limits(NamedTuple):
@@ -51,6 +58,7 @@ class Limits(NamedTuple):
     retry_first_s: float = 0.25
     retry_last_s: float = 10.0
     tick_s: float = 0.25
+    """How often a follower does what time made due."""
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -71,23 +79,16 @@ class Peer(NamedTuple):
 
 
 class Service(Protocol):
-    """Who acts on messages; every call comes from one worker thread, `peer` names who sent it.
+    """Who acts on messages; the calls of one link's end come one at a time from a worker thread.
 
     A PerpnodeError raised for a message cuts its sender off.
     """
 
-    def on_connected(self, peer: str) -> Sequence[Message]:
+    def on_connected(self, peer: Peer) -> Sequence[Message]:
         """Return what to tell a peer that just linked."""
 
-    def on_message(self, peer: str, message: Message) -> Sequence[Message]:
+    def on_message(self, peer: Peer, message: Message) -> Sequence[Message]:
         """Take a message; return what to tell its sender."""
-
-
-class TickingService(Service, Protocol):
-    """A service that has things to say by the clock as well."""
-
-    def on_tick(self) -> Sequence[Message]:
-        """Return what became due."""
 
 
 class Frames:
@@ -123,9 +124,10 @@ class Link:
         self._cut: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
 
     def put(self, frame: bytes) -> None:
-        """Queue a frame; a peer whose queue is full is cut off."""
-        self._outbox.append(frame)
-        self._outbox_bytes += len(frame)
+        """Queue a frame, in pieces if it is long; a peer whose queue is full is cut off."""
+        for travelling in split_frame(frame):
+            self._outbox.append(travelling)
+            self._outbox_bytes += len(travelling)
         self._filled.set()
         if self._outbox_bytes > self._limits.outbox_bytes // 2:
             self._drained.clear()
@@ -138,21 +140,13 @@ class Link:
         if not self._cut.done():
             self._cut.set_exception(PeerRefused(reason))
 
-    async def run(
-        self,
-        service: Service,
-        worker: ThreadPoolExecutor,
-        *,
-        on_tick: Callable[[], Sequence[Message]] | None = None,
-    ) -> NoReturn:
-        """Talk until the link ends, and raise what ended it; ask `on_tick` every so often."""
+    async def run(self, service: Service, worker: ThreadPoolExecutor) -> NoReturn:
+        """Talk until the link ends, and raise what ended it."""
         tasks: set[asyncio.Future[NoReturn]] = {
             asyncio.create_task(self._write()),
             asyncio.create_task(self._read(service, worker)),
             self._cut,
         }
-        if on_tick is not None:
-            tasks.add(asyncio.create_task(self._tick(on_tick, worker)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             raise next(iter(done)).exception() or AssertionError("a link ends by raising")
@@ -179,21 +173,18 @@ class Link:
             await self._filled.wait()
 
     async def _read(self, service: Service, worker: ThreadPoolExecutor) -> NoReturn:
-        await self._ask(worker, service.on_connected, self.peer.name)
+        await self._ask(worker, service.on_connected, self.peer)
+        assembly = Assembly(FRAME_BYTES_MAX if self.peer.public_key else OBSERVER_BYTES_MAX)
         while True:
-            message = decode_message(await self._frames.receive())
+            frame = assembly.add(await self._frames.receive())
+            if frame is None:
+                continue
+            message = decode_message(frame)
             if not self.peer.public_key and not isinstance(message, OBSERVER_MESSAGES):
                 raise PeerRefused(f"an observer sent {type(message).__name__}")
-            await self._ask(worker, service.on_message, self.peer.name, message)
+            await self._ask(worker, service.on_message, self.peer, message)
             # Who asks for more than it takes waits for itself.
             await self._drained.wait()
-
-    async def _tick(
-        self, on_tick: Callable[[], Sequence[Message]], worker: ThreadPoolExecutor
-    ) -> NoReturn:
-        while True:
-            await asyncio.sleep(self._limits.tick_s)
-            await self._ask(worker, on_tick)
 
     async def _ask(
         self,

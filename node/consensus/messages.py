@@ -2,10 +2,14 @@
 
 A frame is the message's code, one byte, and the record's MessagePack array. Decoding is strict and
 raises EncodingError alone; whether a message is true (signatures, blocks) is for who acts on it.
+
+A long frame travels in pieces, each a frame of its own, one after the other: `PIECE` or, for the
+last one, `LAST_PIECE`, and a part of the frame's bytes (`split_frame`, `Assembly`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 from node.consensus.dispute import Dispute, check_dispute
@@ -18,6 +22,10 @@ VERSION = 1
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 """A longer frame is refused before it is decoded."""
+PIECE, LAST_PIECE = 0, 255
+"""Codes of no message."""
+PIECE_BYTES_MAX = 1024 * 1024
+"""Of a frame's bytes in a piece; nothing longer than that and its code travels at once."""
 
 
 class Hello(NamedTuple):
@@ -127,6 +135,12 @@ class SnapshotSignature(NamedTuple):
     """SNAPSHOT over the four fields."""
 
 
+class GetForkConfirmations(NamedTuple):
+    """Ask who built the fork block of a branch."""
+
+    fork_id: int
+
+
 class SnapshotRequest(NamedTuple):
     """The sequencer asks its validators for a snapshot of a block, out of turn."""
 
@@ -183,7 +197,13 @@ Message = (
     | ForkConfirmation
     | SnapshotRequest
     | Reverted
+    | GetForkConfirmations
 )
+
+QUESTIONS = (GetBlocks, GetChanges, GetForkConfirmations)
+"""What is answered to who asked, and to nobody else."""
+GOSSIP = (CouncilAction, ForkPlan, ForkConfirmation, DisputeMessage, SnapshotSignature)
+"""What every node should hear, whoever is down: told on to all peers by whoever takes it, once."""
 
 CODES: dict[type[Any], int] = {
     Hello: 1,
@@ -201,6 +221,7 @@ CODES: dict[type[Any], int] = {
     ForkConfirmation: 13,
     SnapshotRequest: 14,
     Reverted: 15,
+    GetForkConfirmations: 16,
 }
 """The codes are for ever; a new message takes a new one."""
 
@@ -228,6 +249,47 @@ def decode_message(frame: bytes) -> Message:
         check_dispute(message.dispute)
     _check_heights(message)
     return message
+
+
+def split_frame(frame: bytes) -> Iterator[bytes]:
+    """Yield what travels of a frame: itself, or its pieces in order."""
+    if len(frame) <= PIECE_BYTES_MAX:
+        yield frame
+        return
+    for start in range(0, len(frame), PIECE_BYTES_MAX):
+        part = frame[start : start + PIECE_BYTES_MAX]
+        is_last = start + PIECE_BYTES_MAX >= len(frame)
+        yield bytes([LAST_PIECE if is_last else PIECE]) + part
+
+
+class Assembly:
+    """Puts one link's pieces together again."""
+
+    def __init__(self, bytes_max: int) -> None:
+        """Take how long a frame may become."""
+        self._bytes_max = bytes_max
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, travelled: bytes) -> bytes | None:
+        """Return the frame that is whole with this, None while pieces are missing.
+
+        Raises EncodingError for a frame beyond the bound, and for one that breaks into another.
+        """
+        code = travelled[0] if travelled else None
+        if code not in (PIECE, LAST_PIECE):
+            if self._parts:
+                raise EncodingError("a message between another's pieces")
+            return travelled
+        self._size += len(travelled) - 1
+        if self._size > self._bytes_max:
+            raise EncodingError(f"a frame of more than {self._bytes_max} bytes")
+        self._parts.append(travelled[1:])
+        if code == PIECE:
+            return None
+        frame = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return frame
 
 
 def _check_heights(message: Message) -> None:

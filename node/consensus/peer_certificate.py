@@ -11,6 +11,7 @@ import hashlib
 import os
 import ssl
 import tempfile
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,13 @@ class ServerTls(NamedTuple):
     context: ssl.SSLContext
     certificate_hash: bytes
     """SHA-256 of the certificate: the greeting names it."""
+
+
+class ShownKey(NamedTuple):
+    """Who a server proved to be."""
+
+    public_key: bytes
+    certificate_hash: bytes
 
 
 def make_certificate(key: NodeKey) -> bytes:
@@ -92,15 +100,15 @@ def make_client_tls() -> ssl.SSLContext:
     return context
 
 
-def require_pinned_key(connection: ssl.SSLObject, pinned: bytes) -> bytes:
-    """Return the hash of the server's certificate; PeerRefused unless its key is the pinned one."""
+def require_pinned_key(connection: ssl.SSLObject, pinned: Collection[bytes]) -> ShownKey:
+    """Return the server's key and its certificate's hash; PeerRefused unless the key is pinned."""
     certificate = connection.getpeercert(binary_form=True)
     shown = b"" if certificate is None else read_public_key(certificate)
-    if certificate is None or shown != pinned:
+    if certificate is None or shown not in pinned:
         raise PeerRefused(
-            f"the server's key is 0x{shown.hex()}, genesis names 0x{pinned.hex()} as sequencer"
+            f"the server's key is 0x{shown.hex()}: neither the sequencer's nor a validator's"
         )
-    return hash_certificate(certificate)
+    return ShownKey(shown, hash_certificate(certificate))
 
 
 def read_public_key(certificate: bytes) -> bytes:

@@ -1,11 +1,11 @@
-"""The peer link: WebSocket over TLS between the sequencer and those who follow it. Transport only.
+"""The peer link: WebSocket over TLS between the nodes of a chain. Transport only.
 
-Validators connect to the sequencer, greet (`node.consensus.handshake`) and from then on each frame
-is one message, decoded strictly. What the messages mean is the service's, on whose one worker
-thread every message is handled in the order of its link. A peer that is slow (its bounded outbox
-fills, or a frame is not taken in time), silent (no pong), malformed, lying or not in the set is cut
-off with one line in the log and costs nobody else; who was cut off connects again, later each time,
-and asks for what it missed.
+Validators connect to the sequencer and to each other, greet (`node.consensus.handshake`) and from
+then on each frame is one message, decoded strictly. What the messages mean is the service's, on
+whose worker thread every message is handled in the order of its link. A peer that is slow (its
+bounded outbox fills, or a frame is not taken in time), silent (no pong), malformed, lying or not in
+the set is cut off with one line in the log and costs nobody else; who was cut off connects again,
+later each time, and asks for what it missed.
 
 Anybody may observe: without a key a peer gets blocks, and may say nothing else than ask for them
 or pass a council's action on.
@@ -33,15 +33,15 @@ from node.chain.blockchain import Blockchain
 from node.consensus.handshake import Standing, greet_client, greet_server
 from node.consensus.link import (
     DEFAULT_LIMITS,
+    SEQUENCER,
     Frames,
     Limits,
     Link,
     Peer,
     Service,
-    TickingService,
     say_why,
 )
-from node.consensus.messages import FRAME_BYTES_MAX, Hello, Message, encode_message
+from node.consensus.messages import PIECE_BYTES_MAX, Hello, Message, encode_message
 from node.consensus.node_key import NodeKey
 from node.consensus.peer_certificate import make_client_tls, make_server_tls, require_pinned_key
 from node.errors import OperatorError, PeerRefused, PerpnodeError
@@ -49,8 +49,8 @@ from node.governance.validators import ValidatorSet, find_validator
 
 log = structlog.get_logger()
 
-UP_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of a frame to the sequencer: attestations, disputes, actions; never blocks."""
+TRAVELLING_BYTES_MAX: Final = PIECE_BYTES_MAX + 1
+"""What is read at once: a piece with its code."""
 QUEUE_FRAMES: Final = 64
 """Read ahead of the service; then the sender has to wait."""
 CUT_OFF: Final = 1008
@@ -78,7 +78,7 @@ class Chain(Protocol):
 
 
 class PeerServer:
-    """The sequencer's end. Make it, and call all but `broadcast`, within the event loop."""
+    """The end that listens. Make it, and call all but `broadcast`, within the event loop."""
 
     def __init__(
         self, service: Service, chain: Chain, key: NodeKey, *, limits: Limits = DEFAULT_LIMITS
@@ -108,7 +108,7 @@ class PeerServer:
                 ping_interval=limits.ping_s,
                 ping_timeout=limits.silence_s,
                 close_timeout=CLOSE_S,
-                max_size=UP_BYTES_MAX,
+                max_size=TRAVELLING_BYTES_MAX,
                 max_queue=QUEUE_FRAMES,
                 compression=None,
                 server_header=None,
@@ -131,6 +131,10 @@ class PeerServer:
     def names(self) -> Sequence[str]:
         """Return the names of those who are linked now, sorted; from any thread."""
         return sorted(peer.name for peer in self.peers())
+
+    def links(self) -> Sequence[Link]:
+        """Return the links that stand now; within the event loop."""
+        return list(self._links.values())
 
     def _broadcast(self, frame: bytes) -> None:
         for link in self._links.values():
@@ -167,16 +171,13 @@ class PeerServer:
         for older in list(self._links.values()):
             if hello.public_key and older.peer.public_key == hello.public_key:
                 older.cut("the same key connected anew")
-        if hello.public_key:
-            index = find_validator(self._chain.validators(), hello.public_key)
-            name = f"validator {index}"
-        else:
-            name = f"observer {name}"
+        known = name_of(self._chain.validators(), hello.public_key)
+        name = known if hello.public_key else f"observer {name}"
         return Link(connection, Peer(next(self._numbers), name, hello), self._limits)
 
     def _admit(self, hello: Hello) -> None:
         if hello.public_key:
-            if find_validator(self._chain.validators(), hello.public_key) is None:
+            if hello.public_key not in keys_of(self._chain.validators()):
                 raise PeerRefused(f"key 0x{hello.public_key.hex()} is not in the validator set")
             return
         observers = sum(not link.peer.public_key for link in self._links.values())
@@ -185,11 +186,11 @@ class PeerServer:
 
 
 class PeerClient:
-    """The end of a validator or an observer: keeps one link to the sequencer."""
+    """The end that connects: keeps one link to the sequencer or to a validator."""
 
     def __init__(
         self,
-        service: TickingService,
+        service: Service,
         chain: Chain,
         url: str,
         *,
@@ -208,12 +209,16 @@ class PeerClient:
         self._numbers = count(1)
 
     def names(self) -> Sequence[str]:
-        """Return the sequencer's name while the link stands; from any thread."""
+        """Return the peer's name while the link stands; from any thread."""
         link = self._link
         return [] if link is None else [link.peer.name]
 
+    def links(self) -> Sequence[Link]:
+        """Return the link if it stands now; within the event loop."""
+        return [] if self._link is None else [self._link]
+
     def send(self, message: Message) -> None:
-        """Tell the sequencer, if the link stands; from any thread."""
+        """Tell the peer, if the link stands; from any thread."""
         frame = encode_message(message)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._send, frame)
@@ -228,7 +233,7 @@ class PeerClient:
                 if self._loop.time() - started_s > STABLE_S:
                     pause_s, told = self._limits.retry_first_s, ""
                 if reason != told:
-                    log.warning("no link to the sequencer", peer=self._url, reason=reason)
+                    log.warning("no link", peer=self._url, reason=reason)
                     told = reason
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, self._limits.retry_last_s)
@@ -239,8 +244,9 @@ class PeerClient:
         """Connect and talk until the link ends; return why."""
         try:
             async with self._connect() as link:
-                log.info("linked to the sequencer", peer=self._url, height=link.peer.hello.height)
-                await link.run(self._service, self._worker, on_tick=self._service.on_tick)
+                name = link.peer.name
+                log.info(f"linked to {name}", peer=self._url, height=link.peer.hello.height)
+                await link.run(self._service, self._worker)
         except OperatorError:
             raise
         except (PerpnodeError, OSError, WebSocketException) as error:
@@ -261,26 +267,27 @@ class PeerClient:
             ping_interval=limits.ping_s,
             ping_timeout=limits.silence_s,
             close_timeout=CLOSE_S,
-            max_size=FRAME_BYTES_MAX,
+            max_size=TRAVELLING_BYTES_MAX,
             max_queue=QUEUE_FRAMES,
             compression=None,
             proxy=None,
             user_agent_header=None,
             logger=_quiet,
         ) as connection:
-            pinned = self._chain.validators().sequencer
-            certificate = require_pinned_key(
-                connection.transport.get_extra_info("ssl_object"), pinned
+            validators = self._chain.validators()
+            shown = require_pinned_key(
+                connection.transport.get_extra_info("ssl_object"), keys_of(validators)
             )
             async with _hello_timeout(limits):
                 hello = await greet_server(
                     Frames(connection),
                     self._key,
                     self._chain.standing(),
-                    pinned=pinned,
-                    certificate=certificate,
+                    pinned=shown.public_key,
+                    certificate=shown.certificate_hash,
                 )
-            peer = Peer(next(self._numbers), "the sequencer", hello)
+            name = name_of(validators, shown.public_key)
+            peer = Peer(next(self._numbers), name, hello)
             self._link = Link(connection, peer, limits)
             try:
                 yield self._link
@@ -308,15 +315,27 @@ class ChainView:
         return self._blockchain.next_validators()
 
 
+def keys_of(validators: ValidatorSet) -> Sequence[bytes]:
+    """Return the keys that a node of the chain may have: the sequencer's and the validators'."""
+    return [validators.sequencer, *(member.public_key for member in validators.members)]
+
+
+def name_of(validators: ValidatorSet, public_key: bytes) -> str:
+    """Return what a node with this key is called."""
+    if public_key == validators.sequencer:
+        return SEQUENCER
+    return f"validator {find_validator(validators, public_key)}"
+
+
 def validate_peer_url(url: str) -> str:
-    """Return the URL of a sequencer's link; OperatorError unless it is wss://HOST:PORT."""
+    """Return the URL of a peer's link; OperatorError unless it is wss://HOST:PORT."""
     parts = urlsplit(url)
     try:
         is_whole = parts.scheme == "wss" and bool(parts.hostname) and parts.port is not None
     except ValueError:
         is_whole = False
     if not is_whole or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise OperatorError(f"--peer {url}: is no link of a sequencer: write wss://HOST:PORT")
+        raise OperatorError(f"--peer {url}: is no link of a node: write wss://HOST:PORT")
     return url
 
 

@@ -47,6 +47,9 @@ class Driver(Protocol):
     def phase(self) -> Phase:
         """Return how it is; from any thread."""
 
+    def may_plan(self) -> bool:
+        """Tell whether it knows the last block that was sealed, as far as anybody can."""
+
     def submit_plan(self, data: bytes) -> Carried:
         """Take a fork plan with its signatures; raises PlanRefused and others, ActionImpossible."""
 

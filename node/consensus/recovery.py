@@ -16,7 +16,7 @@ taken inside this module's own, never the other way round.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -32,6 +32,7 @@ from node.consensus.messages import (
     ForkConfirmation,
     ForkPlan,
     GetChanges,
+    GetForkConfirmations,
     Message,
 )
 from node.consensus.phase import FORKING, STOPPED, Phase
@@ -43,7 +44,7 @@ from node.governance.fork import Fork
 from node.governance.validators import find_validator, is_restart_power, total_power
 from node.snapshot.apply import BumpSignState, apply_plan
 from node.snapshot.approval import SignedPlan, decode_signed_plan
-from node.snapshot.check import find_applied, verify_plan
+from node.snapshot.check import check_plan, find_applied
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
 from node.snapshot.export import read_single
 from node.snapshot.fork import load_forks
@@ -54,6 +55,8 @@ log = structlog.get_logger()
 
 TOLD_AGAIN_MS = 1_000
 """How often an own confirmation is repeated while the gate is closed."""
+TRIED_AGAIN_MS = 5_000
+"""How often a plan that was refused is tried again: signatures of its snapshot may have come."""
 PENDING_MAX = 16
 """Plans of forks that this node has not reached yet."""
 
@@ -66,6 +69,14 @@ class Carried(NamedTuple):
     """The fork block."""
     is_new: bool
     """False: it was carried out before."""
+
+
+class RefusedPlan(NamedTuple):
+    """A peer's plan that this node could not carry out when it came."""
+
+    data: bytes
+    reason: str
+    at_ms: int
 
 
 class Recovery:
@@ -101,7 +112,7 @@ class Recovery:
         self._differences: dict[int, str] = {}
         """By validator: the first key that differs in the fork block that it built."""
         self._told_ms = 0
-        self._refused: Hash32 | None = None
+        self._refused: RefusedPlan | None = None
         self._before: list[Callable[[], None]] = []
         self._after: list[Callable[[], None]] = []
         self._passed: list[Callable[[], None]] = []
@@ -125,7 +136,7 @@ class Recovery:
         self._passed.append(listener)
 
     def on_carried(self, listener: Callable[[bytes], None]) -> None:
-        """Call `listener` with the signed form of every plan that this node carried out."""
+        """Call `listener` with the signed form of every plan that this node found good."""
         self._carried.append(listener)
 
     # --- where this node is ----------------------------------------------------------------------
@@ -184,6 +195,11 @@ class Recovery:
         """Return every report on the newest fork, by validator."""
         return [report for _, report in sorted(self._confirmations.items())]
 
+    def answer_confirmations(self, request: GetForkConfirmations) -> Sequence[Message]:
+        """Return every report on the newest fork if it is the one that is asked about."""
+        is_newest = self.fork is not None and self.fork.fork_id == request.fork_id
+        return self.confirmations() if is_newest else []
+
     def conflict(self) -> str:
         """Return how a validator's fork block differs from this node's, empty if none does."""
         block, fork = self.block, self.fork
@@ -208,7 +224,9 @@ class Recovery:
         check that failed; then nothing was written.
         """
         signed = decode_signed_plan(data)
-        plan = decode_plan(signed.plan)
+        return self._submit(decode_plan(signed.plan), signed, data)
+
+    def _submit(self, plan: Plan, signed: SignedPlan, data: bytes) -> Carried:
         with self._lock:
             done = find_applied(self._blockchain, plan)
             if done is not None:
@@ -217,9 +235,12 @@ class Recovery:
                 return Carried(plan, block, is_new=False)
             self._verify(plan, signed)
             block = self._carry_out(plan, data)
+        self._tell_carried(data)
+        return Carried(plan, block, is_new=True)
+
+    def _tell_carried(self, data: bytes) -> None:
         for listener in self._carried:
             listener(data)
-        return Carried(plan, block, is_new=True)
 
     def on_plan(self, peer: str, data: bytes) -> bool:
         """Take a plan that a peer passed on; tell whether it was carried out by this.
@@ -227,46 +248,68 @@ class Recovery:
         One of a fork that this node has not reached yet waits; what is wrong is named in the log.
         """
         try:
-            plan = decode_plan(decode_signed_plan(data).plan)
+            signed = decode_signed_plan(data)
+            plan = decode_plan(signed.plan)
         except (EncodingError, PlanRefused) as refusal:
             log.warning("fork plan dropped", peer=peer, reason=str(refusal))
             return False
         with self._lock:
-            head = self._blockchain.head.block
-            if plan.fork_id <= head.extension.fork_id or plan_hash(plan) == self._refused:
+            head, refused = self._blockchain.head.block, self._refused
+            if plan.fork_id <= head.extension.fork_id:
                 return False
+            if refused is not None and refused.data == data:
+                return False  # tried again by itself
             if plan.fork_id > head.extension.fork_id + 1 or (
                 head.header.number < plan.snapshot.height
             ):
                 if len(self._pending) < PENDING_MAX:
                     self._pending.setdefault(plan.fork_id, data)
                 return False
-            if self._asks_operator:
-                log.warning(
-                    "a fork plan waits for this node's operator: hand it in here",
-                    peer=peer,
-                    plan_hash=show(plan_hash(plan)),
-                )
-                self._refused = plan_hash(plan)
-                return False
-            try:
-                return self.submit(data).is_new
-            except PerpnodeError as refusal:
-                self._refused = plan_hash(plan)
-                log.error("fork plan refused", peer=peer, reason=str(refusal))
-                return False
+            return self._try(peer, plan, signed, data)
+
+    def _try(self, peer: str, plan: Plan, signed: SignedPlan, data: bytes) -> bool:
+        """Carry out a peer's plan, or remember why not: what it lacks may come."""
+        try:
+            if not self._asks_operator:
+                return self._submit(plan, signed, data).is_new
+            self._verify(plan, signed)
+        except PerpnodeError as refusal:
+            reason = str(refusal)
+            if self._refused is None or self._refused[:2] != (data, reason):
+                log.error("fork plan refused", peer=peer, reason=reason)
+        else:
+            reason = "a fork plan waits for this node's operator: hand it in here"
+            if self._refused is None or self._refused[:2] != (data, reason):
+                log.warning(reason, peer=peer, plan_hash=show(plan_hash(plan)))
+                self._tell_carried(data)
+        self._refused = RefusedPlan(data, reason, self._clock_ms())
+        return False
 
     def on_tick(self) -> bool:
-        """Carry out a plan that waited until its snapshot's block was here; tell whether it was."""
+        """Carry out a plan that waited: for its snapshot's block, or for what it was refused for;
+        tell whether it was.
+        """
         with self._lock:
-            data = self._pending.pop(self._blockchain.head.block.extension.fork_id + 1, None)
-            return data is not None and self.on_plan("earlier", data)
+            next_id = self._blockchain.head.block.extension.fork_id + 1
+            data, refused = self._pending.pop(next_id, None), self._refused
+            if data is not None:
+                return self.on_plan("earlier", data)
+            if refused is None or self._clock_ms() < refused.at_ms + TRIED_AGAIN_MS:
+                return False
+            signed = decode_signed_plan(refused.data)
+            plan = decode_plan(signed.plan)
+            if plan.fork_id == next_id:
+                return self._try("earlier", plan, signed, refused.data)
+            self._refused = None
+            return False
 
-    def signed_plans(self) -> list[bytes]:
-        """Return the signed plans of the forks on this branch, oldest first."""
+    def signed_plans(self, fork_id: int) -> list[bytes]:
+        """Return the signed plans of the forks on this branch after `fork_id`, oldest first."""
         kv = self._blockchain.store.kv
         rows = [
-            kv.get(keys.signed_plan_row(fork.plan_hash)) for fork in load_forks(self._blockchain)
+            kv.get(keys.signed_plan_row(fork.plan_hash))
+            for fork in load_forks(self._blockchain)
+            if fork.fork_id > fork_id
         ]
         return [row for row in rows if row is not None]
 
@@ -283,13 +326,17 @@ class Recovery:
         return ForkConfirmation(block.header.number, block.hash, root, index, signature)
 
     def due(self) -> list[Message]:
-        """Return what a validator is to say again while the gate is closed."""
+        """Return what to say again while the gate is closed: the own word, and a question."""
+        fork = self.fork
         with self._lock:
-            if self.is_open() or self._clock_ms() < self._told_ms + TOLD_AGAIN_MS:
+            if fork is None or self.is_open():
+                return []
+            if self._clock_ms() < self._told_ms + TOLD_AGAIN_MS:
                 return []
             self._told_ms = self._clock_ms()
             own = self.own_confirmation()
-            return [] if own is None else [own]
+            question = GetForkConfirmations(fork.fork_id)
+            return [question] if own is None else [own, question]
 
     def on_confirmation(self, peer: str, report: ForkConfirmation) -> tuple[bool, list[Message]]:
         """Take a validator's word; tell whether it is news, and what to ask its sender."""
@@ -339,9 +386,9 @@ class Recovery:
                 self._differences[index] = text
         log.error("fork block differs", text=text, validators=authors)
 
-    def greeting(self) -> list[Message]:
-        """Return what a peer should hear of the forks: the plans, and who built the last one."""
-        plans: list[Message] = [ForkPlan(each) for each in self.signed_plans()]
+    def greeting(self, fork_id: int) -> list[Message]:
+        """Return what a peer on this branch should hear: later plans, and who built the last."""
+        plans: list[Message] = [ForkPlan(each) for each in self.signed_plans(fork_id)]
         return plans + list(self.confirmations())
 
     # --- within ----------------------------------------------------------------------------------
@@ -350,15 +397,14 @@ class Recovery:
         directory, blockchain = self._directory, self._blockchain
         if directory is None:
             raise OperatorError("this node keeps no snapshots: hand the plan to one that does")
-        head = blockchain.head.block.header.number
-        if head > plan.orphan_tip.height:
-            raise PlanRefused(
-                "orphan_tip.height", plan.orphan_tip.height, f"{head}, the head: halt, plan anew"
-            )
+        certified = blockchain.certified_height()
+        if certified > plan.orphan_tip.height:
+            expected = f"{certified}, which is certified: halt, plan anew"
+            raise PlanRefused("orphan_tip.height", plan.orphan_tip.height, expected)
         header = blockchain.store.load_header(plan.snapshot.block_hash)
         fork_id = 0 if header is None else header[1].fork_id
         path = directory.path_of(SnapshotId(fork_id, plan.snapshot.height))
-        verify_plan(blockchain, signed, snapshot=path, now_ms=TimeMs(self._clock_ms()))
+        check_plan(blockchain, plan, signed, snapshot=path, now_ms=TimeMs(self._clock_ms()))
 
     def _carry_out(self, plan: Plan, data: bytes) -> Block:
         for before in self._before:

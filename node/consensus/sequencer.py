@@ -39,6 +39,7 @@ from node.consensus.messages import (
     ForkPlan,
     GetBlocks,
     GetChanges,
+    GetForkConfirmations,
     Message,
     SnapshotSignature,
 )
@@ -143,6 +144,10 @@ class Sequencer:
         self._resume.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def may_plan(self) -> bool:
+        """Tell that a fork may be planned here: at what was sealed last."""
+        return True
 
     def phase(self) -> Phase:
         """Return whether sealing goes on, pauses or stopped, and why."""
@@ -293,20 +298,21 @@ class Sequencer:
         """Call `listener` with all that every peer should have, in whichever thread has it."""
         self._listeners.append(listener)
 
-    def on_connected(self, peer: str) -> Sequence[Message]:
-        """Return what a new peer should have at once: the head, its certificate, disputes."""
+    def on_connected(self, peer: str, *, fork_id: int) -> Sequence[Message]:
+        """Return what a new peer on this branch should have at once, the head among it."""
         blockchain = self._blockchain
         head, certificate = blockchain.head.block, blockchain.certificate
         messages: list[Message] = [] if self.snapshots is None else self.snapshots.greeting()
         messages += [make_reverted(each) for each in blockchain.reverts]
-        messages += self.recovery.greeting()
+        messages += self.recovery.greeting(fork_id)
         fork = self.recovery.block
         if head.header.number > 0 and (fork is None or head.hash != fork.hash):
             messages.append(make_proposal(blockchain, head))
         if certificate is not None and certificate.height > head.extension.certified_height:
             messages.append(CertificateMessage(encode_certificate(certificate)))
         log.debug("peer greeted", peer=peer, head=head.header.number)
-        return messages + [DisputeMessage(each) for each in self.disputes.current()]
+        messages += [DisputeMessage(each) for each in self.disputes.current()]
+        return messages + [CouncilAction(each) for each in self.submissions.in_force()]
 
     def on_message(self, peer: str, message: Message) -> Sequence[Message]:
         """Take a peer's message and return what to answer; what is not for it is passed over.
@@ -317,10 +323,14 @@ class Sequencer:
             return [answer_blocks(self._blockchain, message)]
         if isinstance(message, GetChanges):
             return [answer_changes(self._blockchain, message)]
+        if isinstance(message, GetForkConfirmations):
+            return self.recovery.answer_confirmations(message)
         if isinstance(message, SnapshotSignature):
-            self._on_snapshot_signature(peer, message)
+            if self.snapshots is not None:
+                self.snapshots.on_signature(peer, message)
         elif isinstance(message, ForkPlan):
-            self._on_fork_plan(peer, message)
+            # Others may have left while this node was down, and was not there to be halted.
+            self.recovery.on_plan(peer, message.plan)
         elif isinstance(message, ForkConfirmation):
             return self._on_confirmation(peer, message)
         elif isinstance(message, Changes):
@@ -350,23 +360,12 @@ class Sequencer:
             raise ActionImpossible("the chain goes on: halt it first, and plan the fork then")
         return self.recovery.submit(data)
 
-    def _on_snapshot_signature(self, peer: str, message: SnapshotSignature) -> None:
-        if self.snapshots is not None:
-            self.snapshots.on_signature(peer, message)
-            self._publish(message)
-
-    def _on_fork_plan(self, peer: str, message: ForkPlan) -> None:
-        try:
-            self.submit_plan(message.plan)
-        except PerpnodeError as refusal:
-            log.warning("fork plan refused", peer=peer, reason=str(refusal))
-
     def _on_confirmation(self, peer: str, message: ForkConfirmation) -> Sequence[Message]:
-        """Take a validator's word on the fork block; tell everybody, and it what others said."""
+        """Take a validator's word on the fork block, and tell everybody."""
         is_new, questions = self.recovery.on_confirmation(peer, message)
         if is_new:
             self._publish(message)
-        return [*questions, *self.recovery.confirmations()]
+        return questions
 
     def _begin_branch(self) -> None:
         """Forget what was about the branch that was left."""
@@ -486,6 +485,8 @@ class Sequencer:
                 told = phase.name
             if phase.name == STOPPED:
                 self.submissions.hold_waiting()
+            for message in self.recovery.due():
+                self._publish(message)
             if phase.name == OPEN or (phase.name == LAGGING and self.submissions.waiting()):
                 return
             self._resume.wait(PAUSE_S)

@@ -62,6 +62,7 @@ class Snapshots:
         self._certifier = SnapshotCertifier(blockchain, directory)
         self._listeners: list[Callable[[Message], None]] = []
         self._certifier.on_certified(self._on_certified)
+        self._certifier.on_signed(lambda signed: self._tell(SnapshotMessage(*signed)))
         if snapshotter is not None:
             snapshotter.on_snapshot(self._on_made)
         blockchain.on_head(self._on_head)
@@ -83,7 +84,7 @@ class Snapshots:
         self._listeners.append(listener)
 
     def on_signature(self, peer: str, message: SnapshotMessage) -> None:
-        """Take a validator's signature; one that does not hold is named in the log."""
+        """Take a validator's signature and tell a new one on; what does not hold is logged."""
         try:
             self._certifier.add(SnapshotSignature(*message))
         except InvalidSnapshot as refusal:
@@ -181,7 +182,6 @@ class Snapshots:
     def _on_made(self, _manifest: Manifest, signature: SnapshotSignature | None) -> None:
         if signature is not None:
             self._certifier.add(signature)
-            self._tell(SnapshotMessage(*signature))
 
     def _on_head(self, head: Head) -> None:
         self._certifier.on_head()

@@ -160,6 +160,11 @@ class Submissions:
         with self._lock:
             return [each.data for each in self._waiting.values()]
 
+    def in_force(self) -> list[bytes]:
+        """Return what a peer should know of: what waits, and the halt that holds this node."""
+        held = self.hold.current
+        return self.waiting() if held is None else [held.submission, *self.waiting()]
+
     def find_ignored(self, from_height: Height, limit: int) -> Waiting | None:
         """Return an action that more than `limit` blocks up to the head have passed over.
 

@@ -37,6 +37,7 @@ from node.consensus.disputes import Disputes
 from node.consensus.evidence import certificate_of, difference_of, make_difference, name_record
 from node.consensus.guard import SignGuard
 from node.consensus.hold import Hold
+from node.consensus.link import SEQUENCER
 from node.consensus.messages import (
     Attestation,
     Blocks,
@@ -48,6 +49,7 @@ from node.consensus.messages import (
     ForkPlan,
     GetBlocks,
     GetChanges,
+    GetForkConfirmations,
     Message,
     Proposal,
     Reverted,
@@ -107,7 +109,7 @@ class Suspect(NamedTuple):
 
 
 class ValidatorNode:
-    """Follows one sequencer."""
+    """Follows the sequencer."""
 
     def __init__(
         self,
@@ -145,6 +147,8 @@ class ValidatorNode:
         """By fork and epoch: development reverts whose block this node has yet to reach."""
         self._found = ""
         """What a node without a key found wrong."""
+        self._heard_ms = clock_ms()
+        """When the last signed block came, or this node started."""
         self._is_withholding = False
         """Whether the newest block was not signed because it ignores the council."""
         self._reminded_ms = 0
@@ -156,9 +160,12 @@ class ValidatorNode:
         self.snapshots = snapshots
         self.recovery = recovery or Recovery(blockchain, self.submissions.hold, clock_ms=self._time)
         self.recovery.on_forking(lambda: None, self._begin_branch)
+        self.recovery.on_carried(lambda data: self._to_tell.append(ForkPlan(data)))
         if snapshots is not None:
             snapshots.on_told(self._to_tell.append)
         self.is_sequencing = False
+        self.has_key = seed is not None
+        """Whether peers know it as a member of the set; else it observes."""
 
     def phase(self) -> Phase:
         """Return whether it follows, or stopped and why."""
@@ -176,18 +183,38 @@ class ValidatorNode:
         ignored = None if self._guard is None else self._find_ignored()
         return Phase(OPEN, "") if ignored is None else Phase(WITHHOLDING, _tell_ignored(ignored))
 
-    def on_connected(self) -> Sequence[Message]:
-        """Return what to tell the sequencer first: own disputes, or where this node is."""
+    def may_plan(self) -> bool:
+        """Tell whether no signed block came for as long as the gap limit: the sequencer is down.
+
+        Then no block can be built, and who plans a fork goes by the blocks that are here.
+        """
+        limit_ms = read_single(self._blockchain.head.state, keys.CHAIN_PARAMS).gap_ms_max
+        return self._clock_ms() - self._heard_ms > limit_ms
+
+    def on_connected(self, *, fork_id: int) -> Sequence[Message]:
+        """Return what to tell a sequencer on this branch first: what it may have missed, and where
+        this node is.
+        """
         with self._lock:
-            greeting = self._greet()
-            own = [each for each in self.disputes.current() if self._is_own(each)]
-            if own or self._is_stopped():
-                return [*greeting, *(DisputeMessage(each) for each in own)]
+            greeting = self._greet(fork_id)
+            if self._is_stopped():
+                return greeting
             self._asked, self._suspect = None, None
             return [*greeting, *self._attest(self._blockchain.head.block), *self._ask()]
 
-    def on_message(self, message: Message) -> Sequence[Message]:
-        """Take a message of the sequencer and return what to tell it.
+    def on_peer(self, *, fork_id: int, height: int) -> Sequence[Message]:
+        """Return what to tell another follower first, whose head is at `height` of this branch.
+
+        It has signed blocks as well: who is behind asks for them, and needs no sequencer for it.
+        """
+        with self._lock:
+            greeting = self._greet(fork_id)
+            own = self._blockchain.head.block
+            is_behind = fork_id == own.extension.fork_id and height > own.header.number
+            return [*greeting, *(self._ask() if is_behind and not self._is_stopped() else [])]
+
+    def on_message(self, message: Message, peer: str = SEQUENCER) -> Sequence[Message]:
+        """Take a message and return what to tell its sender; what is `GOSSIP` is for everybody.
 
         What is not for it is passed over. Raises EncodingError for blocks that are no blocks,
         InvalidDispute for evidence that does not hold.
@@ -196,21 +223,24 @@ class ValidatorNode:
             return [answer_blocks(self._blockchain, message)]
         if isinstance(message, GetChanges):
             return [answer_changes(self._blockchain, message)]
+        if isinstance(message, GetForkConfirmations):
+            return self.recovery.answer_confirmations(message)
         with self._lock:
             if isinstance(message, DisputeMessage):
-                return self._on_dispute(message.dispute)
+                return self._on_dispute(message)
             if isinstance(message, CouncilAction):
-                return self._on_council_action(message)
+                return self._on_council_action(peer, message)
             if isinstance(message, ForkPlan):
-                return self._on_forked(self.recovery.on_plan("the sequencer", message.plan))
+                is_forked = self.recovery.on_plan(peer, message.plan)
+                return [*self._tell(), *self._on_forked(is_forked)]
             if isinstance(message, ForkConfirmation):
-                return self._on_confirmation(message)
+                return self._on_confirmation(peer, message)
             if isinstance(message, Changes):
                 self.recovery.on_changes(message)
             if isinstance(message, Reverted):
                 return self._on_reverted(message)
             if self.snapshots is not None and isinstance(message, SnapshotSignature):
-                self.snapshots.on_signature("the sequencer", message)
+                self.snapshots.on_signature(peer, message)
             if self.snapshots is not None and isinstance(message, SnapshotRequest):
                 self.snapshots.on_request(message)
             if self._is_stopped():
@@ -230,8 +260,9 @@ class ValidatorNode:
         with self._lock:
             told = [*self._tell(), *self._on_forked(self.recovery.on_tick())]
             told += self.recovery.due()
-            if self._is_stopped():
+            if self._is_stopped() or self.may_plan():
                 self.submissions.hold_waiting()
+            if self._is_stopped():
                 return told
             now = self._clock_ms()
             told += self._remind(now)
@@ -247,6 +278,8 @@ class ValidatorNode:
         """Take a block; what is not signed by the sequencer is dropped and named in the log."""
         with self._lock:
             received, refusal = self._receive(proposal)
+            if received is not None:
+                self._heard_ms = self._clock_ms()
             if self._is_stopped():
                 return []
             if received is None:
@@ -449,14 +482,14 @@ class ValidatorNode:
     def submit_action(self, data: bytes) -> Taken:
         """Take what the council signed and pass it on; it holds where no certificate can be."""
         is_stopped = self._is_stopped() or self.disputes.find_stop() is not None
-        return self.submissions.submit(data, is_stopped=is_stopped)
+        return self.submissions.submit(data, is_stopped=is_stopped or self.may_plan())
 
-    def _on_council_action(self, message: CouncilAction) -> list[Message]:
+    def _on_council_action(self, peer: str, message: CouncilAction) -> list[Message]:
         try:
             self.submit_action(message.action)
         except (Refusal, ActionImpossible) as refusal:
-            log.info("council action refused", reason=str(refusal))
-        return []
+            log.info("council action refused", peer=peer, reason=str(refusal))
+        return self._tell()
 
     def _find_ignored(self) -> Waiting | None:
         """Return the council's action that the sequencer has passed over for too long."""
@@ -488,25 +521,16 @@ class ValidatorNode:
         """
         with self._lock:
             try:
-                carried = self.recovery.submit(data)
+                return self.recovery.submit(data)
             except EncodingError as error:
                 raise PlanRefused("content", str(error), "a plan with its signatures") from None
-            if carried.is_new:
-                self._to_tell.append(ForkPlan(data))
-            return carried
 
-    def _greet(self) -> list[Message]:
-        """Return this node's own word on its newest snapshots and on the fork it built."""
-        if not self._public_key:
-            return []
-        index = find_validator(self._blockchain.next_validators(), self._public_key)
-        known = [] if self.snapshots is None else self.snapshots.greeting()
-        own = [
-            each
-            for each in known
-            if isinstance(each, SnapshotSignature) and each.validator == index
-        ]
-        return [*own, *self._confirm()]
+    def _greet(self, fork_id: int) -> list[Message]:
+        """Return what a peer on this branch may have missed: all that is told on."""
+        messages: list[Message] = [] if self.snapshots is None else self.snapshots.greeting()
+        messages += self.recovery.greeting(fork_id)
+        messages += [DisputeMessage(each) for each in self.disputes.current()]
+        return messages + [CouncilAction(each) for each in self.submissions.in_force()]
 
     def _confirm(self) -> list[Message]:
         own = None if self.recovery.is_open() else self.recovery.own_confirmation()
@@ -515,12 +539,14 @@ class ValidatorNode:
     def _on_forked(self, is_forked: bool) -> list[Message]:
         return [*self._confirm(), *self._ask()] if is_forked else []
 
-    def _on_confirmation(self, message: ForkConfirmation) -> list[Message]:
+    def _on_confirmation(self, peer: str, message: ForkConfirmation) -> list[Message]:
         was_open = self.recovery.is_open()
-        _, questions = self.recovery.on_confirmation("the sequencer", message)
+        is_new, messages = self.recovery.on_confirmation(peer, message)
+        if is_new:
+            messages = [*messages, message]
         if was_open or not self.recovery.is_open():
-            return questions
-        return [*questions, *self._ask()]
+            return messages
+        return [*messages, *self._ask()]
 
     def _check_catch_up(self, block: Block) -> None:
         """Refuse anything but an empty block, 1 ms after its parent, while a fork catches up."""
@@ -612,17 +638,19 @@ class ValidatorNode:
         self.disputes.add(dispute)
         return [DisputeMessage(dispute)]
 
-    def _on_dispute(self, dispute: Dispute) -> list[Message]:
-        """Store somebody's evidence; ours is made of our own numbers alone.
+    def _on_dispute(self, message: DisputeMessage) -> list[Message]:
+        """Store somebody's evidence and tell it on; ours is made of our own numbers alone.
 
         An own dispute that comes back is of a life that this database knows nothing of: it was
         made anew, and recomputes.
         """
+        dispute = message.dispute
         if self._is_own(dispute) and not is_equivocation(dispute):
             return []
-        if self.disputes.add(dispute):
-            log.warning("dispute received", validator=dispute.validator, text=dispute.text())
-        return []
+        if not self.disputes.add(dispute):
+            return []
+        log.warning("dispute received", validator=dispute.validator, text=dispute.text())
+        return [message]
 
     def _find_stop(self) -> Dispute | None:
         """Return the dispute with which this node stopped: its own, or two signed blocks."""

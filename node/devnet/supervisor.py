@@ -38,6 +38,8 @@ STATUS_S = 1.0
 """How long no block may come before the node is asked how it is."""
 ERROR_PREFIX = "perpnode: "
 """How the command line begins its one line about a failure (`node.cli.main`)."""
+PEERS = 3
+"""To how many validators before it in the set each links, beside the sequencer."""
 CONNECT_S = 60.0
 """Replaying a large state at the start may take so long."""
 
@@ -79,6 +81,8 @@ class Ports(NamedTuple):
     """The sequencer's link for validators."""
     validators: tuple[int, ...]
     """Each validator's JSON-RPC."""
+    validator_peers: tuple[int, ...]
+    """Each validator's link for the others."""
 
 
 def _choose_ports(host: str, port: int, validators: int) -> Ports:
@@ -93,7 +97,10 @@ def _choose_ports(host: str, port: int, validators: int) -> Ports:
             chosen: int = server.getsockname()[1]
             return chosen
 
-        return Ports(reserve(port + 1), tuple(reserve(port + 2 + i) for i in range(validators)))
+        def reserve_row(first: int) -> tuple[int, ...]:
+            return tuple(reserve(first + index) for index in range(validators))
+
+        return Ports(reserve(port + 1), reserve_row(port + 2), reserve_row(port + 2 + validators))
 
 
 def _reserve_port(host: str, port: int) -> int:
@@ -198,7 +205,10 @@ class Supervisor:
         directory = self._directory
         arguments = self._run_arguments("validator", directory.validator_path(index), port)
         arguments += ["--key", str(directory.validator_key_path(index))]
-        arguments += ["--peer", f"wss://{self._address}:{self._ports.peers}"]
+        links = self._ports.validator_peers
+        arguments += ["--peer-port", str(links[index])]
+        for port_of_peer in (self._ports.peers, *links[max(0, index - PEERS) : index]):
+            arguments += ["--peer", f"wss://{self._address}:{port_of_peer}"]
         return Role(f"validator-{index}", arguments, None, NODE_END_S)
 
     def _run_arguments(self, role: str, data_dir: Path, port: int) -> list[str]:

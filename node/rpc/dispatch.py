@@ -26,7 +26,7 @@ from node.rpc.errors import (
 )
 from node.rpc.methods import METHODS, Method
 from node.rpc.parameters import read_params
-from node.rpc.requests import BATCH_MAX, BODY_MAX
+from node.rpc.requests import BATCH_MAX, BODY_MAX, SUBMIT_PLAN, compute_body_max
 
 ANSWERS_BYTES_MAX: Final = 25 * 1024 * 1024
 """Of a batch's answers together; what comes after is not executed, as in geth."""
@@ -65,6 +65,10 @@ class _Call:
         self.answer = render_error(rpc_error, self.id or b"null")
 
 
+def _hands_in_plan(message: object) -> bool:
+    return isinstance(message, dict) and message.get("method") == SUBMIT_PLAN
+
+
 class Dispatcher:
     """Answers by a table of methods."""
 
@@ -76,12 +80,15 @@ class Dispatcher:
 
     async def answer(self, context: Context, body: bytes | str) -> bytes | None:
         """Return the answer to a body, None if it holds nothing but notifications."""
-        if len(body) > BODY_MAX:
-            return render_error(InvalidRequest(f"request too large: at most {BODY_MAX} bytes"))
+        too_large = InvalidRequest(f"request too large: at most {BODY_MAX} bytes")
+        if len(body) > compute_body_max(body):
+            return render_error(too_large)
         try:
             message = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             return render_error(ParseError(f"parse error: {error}"))
+        if len(body) > BODY_MAX and not _hands_in_plan(message):
+            return render_error(too_large)
         if not isinstance(message, list):
             answers = await self._answer_all(context, [message])
             return answers[0] if answers else None

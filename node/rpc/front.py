@@ -19,6 +19,7 @@ from node.rpc.requests import (
     SEND_RAW,
     Call,
     RawTransaction,
+    compute_body_max,
     read_call,
     read_message,
     read_raw_transactions,
@@ -101,7 +102,7 @@ class Front:
 
     async def answer_here(self, body: bytes) -> bytes | None:
         """Return the answer to a body if only raw transactions are in it, or it is at hand."""
-        if len(body) > BODY_MAX:
+        if len(body) > compute_body_max(body):
             return render_error(InvalidRequest(f"request too large: at most {BODY_MAX} bytes"))
         if _SEND_RAW not in body:
             return self.find(body)

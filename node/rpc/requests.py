@@ -12,6 +12,11 @@ from node.rpc.hex import parse_data
 
 BODY_MAX: Final = 5 * 1024 * 1024
 BATCH_MAX: Final = 1_000
+SUBMIT_PLAN: Final = "perp_submitForkPlan"
+PLAN_BODY_MAX: Final = 7 * BODY_MAX
+"""Of one call that hands in a fork plan, alone: 16 MB of text in JSON's escapes."""
+NAMED_WITHIN: Final = 1_024
+"""Where the name of a method must stand that makes a body larger."""
 SEND_RAW: Final = "eth_sendRawTransaction"
 _ID_TYPES: Final = frozenset({str, int, float, type(None)})
 
@@ -30,6 +35,14 @@ class RawTransaction(NamedTuple):
 
     id: bytes
     raw: bytes
+
+
+def compute_body_max(begins: bytes | str) -> int:
+    """Return how long a body that begins so may be."""
+    begins = begins[:NAMED_WITHIN]
+    if isinstance(begins, str):
+        begins = begins.encode("utf-8", "replace")
+    return PLAN_BODY_MAX if b'"%b"' % SUBMIT_PLAN.encode() in begins else BODY_MAX
 
 
 def read_message(body: bytes) -> object:

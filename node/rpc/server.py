@@ -18,7 +18,7 @@ from node.rpc.errors import InvalidRequest, render_error
 from node.rpc.front import Front
 from node.rpc.http import Heads, QuickProtocol
 from node.rpc.origin import Policy
-from node.rpc.requests import BODY_MAX
+from node.rpc.requests import BODY_MAX, compute_body_max
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -196,16 +196,17 @@ async def _read_body(receive: Receive) -> bytes | None:
     """Return the body, None if it is too large."""
     message = await receive()
     body: bytes = message.get("body", b"")
+    most = compute_body_max(body)
     if not message.get("more_body", False):
-        return body if len(body) <= BODY_MAX else None
+        return body if len(body) <= most else None
     chunks, size = [body], len(body)
     while message.get("more_body", False) and size <= DRAIN_MAX:
         message = await receive()
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= BODY_MAX:
+        if size <= most:
             chunks.append(chunk)
-    return b"".join(chunks) if size <= BODY_MAX else None
+    return b"".join(chunks) if size <= most else None
 
 
 async def _respond(

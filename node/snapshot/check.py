@@ -41,10 +41,20 @@ def verify_plan(
 ) -> Plan:
     """Return a plan that this node may carry out; raise PlanRefused naming the first failed check.
 
-    `snapshot` is the directory of the snapshot: with its manifest, or with signatures only. The
-    council is that of the certified state, not of the orphaned one: that may be corrupt.
+    `snapshot` is the directory of the snapshot: with its manifest, or with signatures only.
     """
     plan = decode_plan(signed.plan)
+    check_plan(blockchain, plan, signed, snapshot=snapshot, now_ms=now_ms)
+    return plan
+
+
+def check_plan(
+    blockchain: Blockchain, plan: Plan, signed: SignedPlan, *, snapshot: Path, now_ms: TimeMs
+) -> None:
+    """Make every check of a plan that is decoded, in their order.
+
+    The council is that of the certified state, not of the orphaned one: that may be corrupt.
+    """
     manifest = load_manifest(snapshot) if (snapshot / MANIFEST_FILE).exists() else None
     signatures = load_signatures(snapshot) if (snapshot / SIGNATURES_FILE).exists() else None
     _check_manifest(plan, manifest, signatures)
@@ -59,7 +69,6 @@ def verify_plan(
     _check_invariants(plan, state, extension)
     _same("effects_head", plan.header.effects_head, EMPTY_EFFECTS_HEAD)
     _check_time(plan, blockchain, now_ms)
-    return plan
 
 
 def _check_manifest(plan: Plan, manifest: Manifest | None, signatures: Signatures | None) -> None:
@@ -150,9 +159,13 @@ def _check_invariants(plan: Plan, state: State, extension: Extension) -> None:
 
 
 def _check_time(plan: Plan, blockchain: Blockchain, now_ms: TimeMs) -> None:
-    """The fork block comes after what it undoes, and not too far ahead of the clock."""
-    head_ms = blockchain.head.block.extension.time_ms
-    last_ms = max(plan.orphan_tip.time_ms, head_ms)
+    """The fork block comes after what it undoes, and not too far ahead of the clock.
+
+    Blocks beyond the orphan tip are of a sequencer that came back and sealed alone.
+    """
+    head, last_ms = blockchain.head.block, plan.orphan_tip.time_ms
+    if head.header.number <= plan.orphan_tip.height:
+        last_ms = max(last_ms, head.extension.time_ms)
     if plan.header.time_ms <= last_ms:
         raise PlanRefused("header.time_ms", plan.header.time_ms, f"more than {last_ms}")
     if plan.header.time_ms > now_ms + AHEAD_MS_MAX:

@@ -151,12 +151,17 @@ class SnapshotCertifier:
         self._certified: dict[SnapshotId, Hash32] = {}
         """Block hash of each certified snapshot."""
         self._listeners: list[Callable[[SnapshotId, Hash32], None]] = []
+        self._on_signed: list[Callable[[SnapshotSignature], None]] = []
         for snapshot in directory.ids():
             self._load(snapshot)
 
     def on_certified(self, listener: Callable[[SnapshotId, Hash32], None]) -> None:
         """Call `listener` with every snapshot that becomes certified and its manifest hash."""
         self._listeners.append(listener)
+
+    def on_signed(self, listener: Callable[[SnapshotSignature], None]) -> None:
+        """Call `listener` with every signature that holds and is new."""
+        self._on_signed.append(listener)
 
     @property
     def finalized(self) -> Height:
@@ -221,14 +226,16 @@ class SnapshotCertifier:
         validators = self._check(snapshot, extension.dev_epoch, signed)
         with self._lock:
             known = self._by_snapshot.setdefault((snapshot, signed.manifest_hash), {})
-            if known.get(signed.validator) == signed.signature:
-                return False
+            if signed.validator in known:
+                return False  # who signs it in many ways is told on once
             known[signed.validator] = signed.signature
             power = sum(validators.members[index].power for index in known)
             is_new = snapshot not in self._certified and is_quorum(validators, power)
             self._save(snapshot, signed, known)
             if is_new:
                 self._certified[snapshot] = signed.block_hash
+        for told in self._on_signed:
+            told(signed)
         if is_new:
             for listener in self._listeners:
                 listener(snapshot, signed.manifest_hash)

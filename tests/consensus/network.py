@@ -176,8 +176,10 @@ class Network:
         """Link a validator, as anew."""
         follower = self.followers[index]
         follower.is_linked = True
-        self._answer(follower, follower.node.on_connected())
-        for message in self.sequencer.on_connected(str(index)):
+        fork_id = self.head.extension.fork_id
+        self._answer(follower, follower.node.on_connected(fork_id=fork_id))
+        own = follower.head.extension.fork_id
+        for message in self.sequencer.on_connected(str(index), fork_id=own):
             self._answer(follower, follower.node.on_message(through(message)))
         self.deliver()
 

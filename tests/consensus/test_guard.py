@@ -275,7 +275,7 @@ def test_no_sequence_of_messages_makes_a_validator_sign_two_blocks_of_a_height(
             elif step == "tick":
                 answers = follower.node.on_tick()
             elif step == "link":
-                answers = follower.node.on_connected()
+                answers = follower.node.on_connected(fork_id=0)
             else:
                 if step == "lose the database":
                     follower.kv = MemoryDb()

@@ -13,7 +13,11 @@ from node.consensus.dispute import TEXT_MAX, Dispute
 from node.consensus.messages import (
     CODES,
     FRAME_BYTES_MAX,
+    LAST_PIECE,
+    PIECE,
+    PIECE_BYTES_MAX,
     AccountRow,
+    Assembly,
     Attestation,
     Blocks,
     CertificateMessage,
@@ -24,6 +28,7 @@ from node.consensus.messages import (
     ForkPlan,
     GetBlocks,
     GetChanges,
+    GetForkConfirmations,
     Hello,
     Message,
     Proposal,
@@ -33,6 +38,7 @@ from node.consensus.messages import (
     SnapshotSignature,
     decode_message,
     encode_message,
+    split_frame,
 )
 from node.errors import EncodingError
 from node.units import Address, Hash32, Height, Wei
@@ -63,6 +69,7 @@ EVERY: list[Message] = [
     ForkConfirmation(Height(4), HASH, HASH, 1, b"s" * 64),
     SnapshotRequest(Height(4), HASH),
     Reverted(0, 1, Height(4), HASH, 3_600_000),
+    GetForkConfirmations(3),
 ]
 
 
@@ -74,6 +81,34 @@ def test_a_message_comes_back_as_it_was(message: Message) -> None:
 def test_every_message_has_its_code_and_its_place_in_this_test() -> None:
     assert {type(each) for each in EVERY} == set(CODES)
     assert sorted(CODES.values()) == list(range(1, len(CODES) + 1))
+
+
+# --- pieces ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES_MAX, PIECE_BYTES_MAX + 1, 3 * PIECE_BYTES_MAX])
+def test_a_frame_is_whole_again_after_its_pieces(size: int) -> None:
+    frame, assembly = b"\x0c" + bytes(size), Assembly(10**7)
+
+    pieces = list(split_frame(frame))
+    wholes = [assembly.add(piece) for piece in pieces]
+
+    assert wholes == [None] * (len(pieces) - 1) + [frame]
+    assert max(map(len, pieces)) <= PIECE_BYTES_MAX + 1
+    assert assembly.add(b"\x06next") == b"\x06next"
+
+
+def test_pieces_beyond_the_bound_and_broken_into_are_refused() -> None:
+    long, short = bytes([PIECE]) + bytes(600), bytes([LAST_PIECE]) + bytes(401)
+
+    assembly = Assembly(1_000)
+    assert assembly.add(long) is None
+    with pytest.raises(EncodingError, match="more than 1000 bytes"):
+        assembly.add(short)
+    assembly = Assembly(1_000)
+    assert assembly.add(long) is None
+    with pytest.raises(EncodingError, match="between another's pieces"):
+        assembly.add(encode_message(PROPOSAL))
 
 
 @given(st.binary(max_size=300))

@@ -16,16 +16,19 @@ from websockets.exceptions import ConnectionClosed
 
 from node.chain.domains import Identity
 from node.consensus.handshake import Binding, End, Standing, check_hello, make_hello
-from node.consensus.link import Limits
+from node.consensus.link import Limits, Peer
 from node.consensus.messages import (
     FRAME_BYTES_MAX,
     Attestation,
     Blocks,
+    CouncilAction,
+    ForkPlan,
     GetBlocks,
     Message,
     Proposal,
     decode_message,
     encode_message,
+    split_frame,
 )
 from node.consensus.node_key import NodeKey
 from node.consensus.peer_certificate import (
@@ -84,18 +87,15 @@ class Hub:
     def validators(self) -> ValidatorSet:
         return SET
 
-    def on_connected(self, peer: str) -> Sequence[Message]:
-        self.connected.append(peer)
+    def on_connected(self, peer: Peer) -> Sequence[Message]:
+        self.connected.append(peer.name)
         return self.greeting
 
-    def on_message(self, peer: str, message: Message) -> Sequence[Message]:
+    def on_message(self, peer: Peer, message: Message) -> Sequence[Message]:
         if self.refuses is not None and isinstance(message, self.refuses):
             raise InvalidAttestation(1, 0, "not over this block")
-        self.got.append((peer, message))
+        self.got.append((peer.name, message))
         return self._answers.get(type(message), ())
-
-    def on_tick(self) -> Sequence[Message]:
-        return ()
 
 
 async def eventually(look: Callable[[], Any], *, what: str) -> Any:
@@ -192,6 +192,55 @@ def test_a_validator_and_the_sequencer_exchange_messages_in_order() -> None:
             ("validator 0", attestation(2)),
         ]
         assert sequencer.connected == ["validator 0"]
+
+    run(story)
+
+
+def test_validators_link_to_each_other() -> None:
+    async def story() -> None:
+        server_side, client_side = Hub(), Hub()
+        async with (
+            serving(server_side, key=FIRST) as server,
+            following(PORTS[server], client_side, SECOND) as client,
+        ):
+            await eventually(lambda: client.names() and server.names(), what="the link")
+            assert (client.names(), server.names()) == (["validator 0"], ["validator 1"])
+            server.broadcast(BLOCK)
+            await eventually(lambda: client_side.got, what="what is told on")
+
+        assert client_side.got == [("validator 0", BLOCK)]
+
+    run(story)
+
+
+def test_the_largest_plan_travels_both_ways_and_what_follows_it_too() -> None:
+    async def story() -> None:
+        sequencer, validator = Hub(), Hub()
+        plan = ForkPlan(bytes(16_100_000))
+        async with serving(sequencer) as server, following(PORTS[server], validator) as client:
+            await eventually(lambda: sequencer.connected, what="the link")
+            client.send(plan)
+            client.send(attestation(1))
+            server.broadcast(plan)
+            server.broadcast(BLOCK)
+            await eventually(lambda: len(sequencer.got) == 2, what="the plan going up")
+            await eventually(lambda: len(validator.got) == 2, what="the plan going down")
+
+        assert [message for _, message in sequencer.got] == [plan, attestation(1)]
+        assert [message for _, message in validator.got] == [plan, BLOCK]
+
+    run(story)
+
+
+def test_an_observer_has_no_large_message() -> None:
+    async def story() -> None:
+        async with serving(Hub()) as server, bare(PORTS[server]) as connection:
+            await greet(connection, None)
+            await connection.recv()
+            with suppress(ConnectionClosed):
+                for piece in split_frame(encode_message(CouncilAction(bytes(5_000_000)))):
+                    await connection.send(piece)
+            assert "malformed: a frame of more than" in await refusal(connection)
 
     run(story)
 

@@ -9,11 +9,18 @@ import pytest
 
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain
+from node.chain.certificate import Certificate, IndexedSignature, attestation_bytes
 from node.chain.domains import Kind, signed_bytes
 from node.chain.store import BlockStore
 from node.consensus.hold import Held, Hold
 from node.consensus.mempool import Mempool
-from node.consensus.messages import Changes, ForkConfirmation, GetChanges, RecordRow
+from node.consensus.messages import (
+    Changes,
+    ForkConfirmation,
+    GetChanges,
+    GetForkConfirmations,
+    RecordRow,
+)
 from node.consensus.phase import FORKING, OPEN, STOPPED
 from node.consensus.recovery import Recovery
 from node.consensus.sequencer import Sequencer
@@ -108,7 +115,7 @@ def test_a_plan_is_carried_out_once(case: Case) -> None:
 
     assert (first.is_new, again.is_new) == (True, False)
     assert first.block == again.block == case.blockchain.head.block
-    assert case.recovery.signed_plans() == [case.data]
+    assert case.recovery.signed_plans(0) == [case.data]
 
 
 def test_too_few_signatures_change_nothing(case: Case) -> None:
@@ -121,8 +128,27 @@ def test_too_few_signatures_change_nothing(case: Case) -> None:
     assert case.recovery.phase() is None
 
 
+def certify_head(case: Case) -> None:
+    """Have three validators attest the head."""
+    blockchain, block = case.blockchain, case.blockchain.head.block
+    height = block.header.number
+    message = attestation_bytes(blockchain.identity_of(block), height, block.hash)
+    signatures = tuple(
+        IndexedSignature(index, ed25519_sign(seed, message)) for index, seed in enumerate(SEEDS[:3])
+    )
+    blockchain.add_certificate(Certificate(height, block.hash, signatures))
+
+
+def test_a_plan_leaves_what_was_sealed_and_not_certified_after_its_tip(case: Case) -> None:
+    certify_head(case)
+    case.story.chain.seal()
+
+    assert case.recovery.submit(case.data).is_new
+
+
 def test_a_plan_of_a_chain_that_went_on_is_refused(case: Case) -> None:
     case.story.chain.seal()
+    certify_head(case)
 
     with pytest.raises(PlanRefused, match=r"orphan_tip\.height.*halt, plan anew"):
         case.recovery.submit(case.data)
@@ -289,7 +315,9 @@ def test_the_sequencer_seals_nothing_before_the_gate_and_empty_blocks_after_it(c
     assert case.blockchain.head.block == block
     for validator in (0, 1, 2):
         report = case.confirm(validator, block)
-        assert report in sequencer.on_message(f"validator {validator}", report)
+        assert sequencer.on_message(f"validator {validator}", report) == []
+        question = GetForkConfirmations(case.plan.fork_id)
+        assert report in sequencer.on_message("validator 3", question)
 
     while case.recovery.is_catching_up():
         sequencer.seal()
@@ -351,4 +379,4 @@ def test_a_node_that_starts_in_between_serves_the_old_head_too(case: Case) -> No
 def test_plan_text_is_what_was_signed(case: Case) -> None:
     case.recovery.submit(case.data)
 
-    assert encode_plan(case.plan) in case.recovery.signed_plans()[0]
+    assert encode_plan(case.plan) in case.recovery.signed_plans(0)[0]

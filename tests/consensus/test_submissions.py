@@ -487,7 +487,8 @@ def test_a_validator_under_a_hold_follows_nothing(node: Node, tmp_path: Path) ->
     validator = make_validator(node, Hold(tmp_path / FILE))
 
     assert validator.phase().name == STOPPED
-    assert validator.on_connected() == []
+    held = CouncilAction(node.submission(make(Halt, height=0)))
+    assert validator.on_connected(fork_id=0) == [held], "all it has to say"
     validator.on_message(CouncilAction(node.submission(make(Resume))))
     assert validator.phase().name == OPEN
 

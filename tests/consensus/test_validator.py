@@ -590,7 +590,7 @@ def test_a_dispute_outlives_a_restart(scene: Scene) -> None:
     scene.victim.restart()
 
     assert scene.victim.node.phase().name == STOPPED
-    assert scene.victim.node.on_connected() == answers
+    assert scene.victim.node.on_connected(fork_id=0) == answers
     assert scene.tell(scene.honest) == []
 
 

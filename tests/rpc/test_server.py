@@ -224,6 +224,21 @@ def test_a_large_body_is_read_and_a_larger_one_refused(traded: Chain) -> None:
     assert refused.json["error"]["code"] == -32600
 
 
+def test_a_fork_plan_alone_may_be_larger(traded: Chain) -> None:
+    def body(method: str, size: int) -> bytes:
+        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": ["x" * size, []]}
+        return json.dumps(call).encode()
+
+    taken = over_http(traded, body=body("perp_submitForkPlan", 16_000_000)).json["error"]
+    assert taken["code"] == -32602, "it is read, and is no plan"
+    for refused in (
+        body("perp_getBlock", 6_000_000),
+        b"[" + body("perp_submitForkPlan", 6_000_000) + b"]",
+        body("perp_submitForkPlan", 40_000_000),
+    ):
+        assert over_http(traded, body=refused).json["error"]["code"] == -32600
+
+
 def test_a_client_that_goes_away_costs_nobody_anything(traded: Chain) -> None:
     async def run() -> Response:
         async with serving(traded) as front:
