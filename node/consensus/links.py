@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from node.consensus.link import DEFAULT_LIMITS, OBSERVER_MESSAGES, SEQUENCER, Limits, Link, Peer
 from node.consensus.messages import (
     GOSSIP,
+    ORDERS,
     QUESTIONS,
     Attestation,
     GetForkConfirmations,
     Message,
-    SnapshotRequest,
     encode_message,
 )
 from node.consensus.peers import PeerClient, PeerServer
@@ -100,7 +100,7 @@ class Follower:
 
     def on_message(self, peer: Peer, message: Message) -> Sequence[Message]:
         """Take a message; return what to tell its sender, and tell others what is for them."""
-        if isinstance(message, SnapshotRequest) and peer.name != SEQUENCER:
+        if isinstance(message, ORDERS) and peer.name != SEQUENCER:
             return []
         said = self._node.on_message(message, peer.name)
         if isinstance(message, QUESTIONS):

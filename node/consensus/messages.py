@@ -200,6 +200,8 @@ Message = (
     | GetForkConfirmations
 )
 
+ORDERS = (SnapshotRequest, Reverted)
+"""What counts from the sequencer itself alone: nobody signed it."""
 QUESTIONS = (GetBlocks, GetChanges, GetForkConfirmations)
 """What is answered to who asked, and to nobody else."""
 GOSSIP = (CouncilAction, ForkPlan, ForkConfirmation, DisputeMessage, SnapshotSignature)

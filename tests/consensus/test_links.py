@@ -26,6 +26,7 @@ from node.consensus.messages import (
     ForkPlan,
     Hello,
     Message,
+    Reverted,
     SnapshotRequest,
     decode_message,
     encode_message,
@@ -42,6 +43,7 @@ from node.snapshot.approval import encode_signed_plan
 from node.snapshot.directory import SnapshotDirectory
 from node.state.kv import MemoryDb
 from node.system.governance import encode_submission
+from node.units import Height
 from tests.consensus.network import Clock, copy_of
 from tests.helpers.chain import BTC
 from tests.helpers.council import make, sign_action
@@ -273,17 +275,22 @@ def test_attestations_go_to_the_sequencer_alone(mesh: Mesh) -> None:
     assert mesh.chains[S].certified_height() == mesh.head(S).header.number
 
 
-def test_a_snapshot_is_made_at_the_sequencers_word_alone(mesh: Mesh) -> None:
+def test_what_nobody_signed_counts_from_the_sequencer_alone(mesh: Mesh) -> None:
     asked: list[SnapshotRequest] = []
     snapshots = mesh.nodes[0].snapshots
     assert snapshots is not None
     snapshots.on_request = asked.append  # type: ignore[method-assign,assignment]
     request = SnapshotRequest(mesh.head(0).header.number, mesh.head(0).hash)
 
+    revert = Reverted(0, 1, Height(1), mesh.head(0).hash, 0)
+    head = mesh.head(0)
+
     mesh.ends[0].on_message(mesh.peer(1), request)
+    mesh.ends[0].on_message(mesh.peer(1), revert)
     mesh.ends[0].on_message(mesh.peer(S), request)
 
     assert asked == [request]
+    assert mesh.head(0) == head
 
 
 def test_a_node_without_a_key_passes_the_councils_actions_on_and_nothing_else(mesh: Mesh) -> None:
