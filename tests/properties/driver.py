@@ -95,6 +95,8 @@ class Setup(NamedTuple):
     """Where each market's price begins."""
     margins: dict[Address, int]
     """What each account begins with, the vault included."""
+    trend_ppm: tuple[int, ...] = (0, 1_000, 3_000, 5_000, 8_000, 12_000, 18_000, 24_000, 30_000)
+    """By how much a price that goes somewhere moves in a block."""
 
 
 class Difference(AssertionError):

@@ -50,7 +50,7 @@ from tests.properties.council import (
     SettleMarket,
 )
 from tests.properties.driver import Pair
-from tests.properties.setups import AGENTS, REPORTERS, STEPS, TRADERS, USDC
+from tests.properties.setups import AGENTS, BRACKET_SETS, REPORTERS, TRADERS, USDC
 from tests.reference.matching import best_maker
 from tests.reference.world import HALTED, OPEN, POST_ONLY
 
@@ -90,7 +90,6 @@ CHAIN_NUMBERS = {
 }
 SETTLED_PPM = (0, 1_000, -20_000, 49_000, 51_000, -200_000, -400_000, -600_000, 250_000, 700_000)
 CALM_PPM = (0, 0, 200, 500, 1_000, 3_000)
-TREND_PPM = (0, 1_000, 3_000, 5_000, 8_000, 12_000, 18_000, 24_000, 30_000)
 JUMPS_PPM = (51_000, 80_000, 150_000, 300_000, 600_000)
 FAR_PPM = (0, 100, 400, 500, 501, 1_000, 3_000, 10_000, 30_000, 60_000, 200_000)
 LIFETIMES_MS = (1, 999, 1_000, 1_001, 5_000, 20_000, 60_000, 200_000)
@@ -146,7 +145,7 @@ class Player:
             self._silent_blocks = rng.randrange(8)
         else:
             actions += self._quote()
-            actions += [self._act() for _ in range(rng.randrange(24))]
+            actions += [self._act() for _ in range(rng.randrange(16))]
         return elapsed, actions
 
     @property
@@ -229,7 +228,10 @@ class Player:
             reporters = rng.choice((REPORTERS, REPORTERS, REPORTERS[:2], REPORTERS[1:]))
             return SetReporters(reporters, rng.choice((1, 2, 2)))
         if kind < 0.3:
-            return SetBrackets(market or MarketId(1), rng.choice((STEPS[:1], STEPS[:2], STEPS)))
+            return SetBrackets(
+                market or MarketId(1),
+                rng.choice((BRACKET_SETS[:1], BRACKET_SETS[:2], BRACKET_SETS)),
+            )
         if kind < 0.45:
             markets = self._pair.markets
             number = MarketId(max(markets) + 1 if len(markets) < 4 else rng.choice(markets))
@@ -254,7 +256,9 @@ class Player:
             self._trends[market] = rng.choice((0, 0, 1, -1))
         trend = self._trends[market]
         side = trend if trend and rng.random() < 0.85 else rng.choice((-1, 1))
-        moves = JUMPS_PPM if rng.random() < 0.004 else TREND_PPM if trend else CALM_PPM
+        moves = (
+            JUMPS_PPM if rng.random() < 0.004 else self._pair.setup.trend_ppm if trend else CALM_PPM
+        )
         price = self._prices[market]
         step = price * rng.choice(moves) * side // 1_000_000
         start = self._starts[market]
@@ -321,7 +325,7 @@ class Player:
             return self._call(owner, market)
         if kind < 0.88:
             return self._batch(owner)
-        if kind < 0.91:
+        if kind < 0.90:
             return Deposit(owner, self._lacking(owner))
         if kind < 0.95:
             return Withdraw(owner, self._available(owner))
@@ -551,13 +555,20 @@ class Player:
         return self._mark(market) * self._pair.engine.market_params(market).k
 
     def _size(self, owner: Address, market: MarketId, leverage: int | None = None) -> int:
-        """From a lot to what somebody with far too much courage would trade, a tenth a unit."""
+        """From a lot to what somebody with far too much courage would trade, a tenth a unit.
+
+        The reckless are mostly on the wrong side.
+        """
         rng = self._rng
+        is_reckless = owner not in TRADERS[:4]
         if leverage is None:
-            leverage = rng.choice(TENTHS if owner in TRADERS[:4] else RECKLESS)
+            leverage = rng.choice(RECKLESS if is_reckless else TENTHS)
         wealth = max(self._risk(owner).equity, 1)
         lots = wealth * leverage // (10 * self._lot_value(market))
-        return max(1, min(lots, 2**53 - 1)) * rng.choice((-1, 1))
+        side = rng.choice((-1, 1))
+        if is_reckless and self._trends[market] and rng.random() < 0.6:
+            side = -self._trends[market]
+        return max(1, min(lots, 2**53 - 1)) * side
 
     def _is_reduce_only(self, owner: Address, market: MarketId, share: float) -> bool:
         """Sometimes, and rarely without a position."""

@@ -53,7 +53,10 @@ BRACKETS = (
 )
 
 
-STEPS = (
+FAST: dict[str, Any] = {"price_move_ppm_max": RatePpm(300_000)}
+FAST_PPM = (0, 10_000, 20_000, 40_000, 60_000, 100_000, 150_000)
+
+BRACKET_SETS = (
     MarginBracket(Quote(0), RatePpm(100_000)),
     MarginBracket(Quote(2_000 * USDC), RatePpm(150_000)),
     MarginBracket(Quote(6_000 * USDC), RatePpm(300_000)),
@@ -156,5 +159,24 @@ SETUPS = (
         ),
         (2**50, 1),
         margins(2**100, vault=2**90),
+    ),
+    Setup(
+        "fast: prices that no margin survives, a rich vault",
+        make_chain(),
+        (
+            make_perp(brackets=BRACKETS[:1], mark_band_ppm=RatePpm(12_500), **FAST),
+            make_perp(vault_size_max=Lots(3_000), **FAST),
+        ),
+        (2_000, 3_000),
+        margins(1_000 * USDC, vault=20_000 * USDC),
+        trend_ppm=FAST_PPM,
+    ),
+    Setup(
+        "fast, a poor vault",
+        make_chain(),
+        (make_perp(brackets=BRACKETS[:1], mark_band_ppm=RatePpm(12_500), **FAST),),
+        (2_000,),
+        margins(1_000 * USDC, vault=20 * USDC),
+        trend_ppm=FAST_PPM,
     ),
 )

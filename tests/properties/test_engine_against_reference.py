@@ -55,12 +55,15 @@ from tests.properties.council import (
     Halt,
     Resume,
     ScheduleMaintenance,
+    SetBrackets,
     SetMode,
+    SetParameter,
+    SetReporters,
     SettleMarket,
 )
 from tests.properties.driver import STEPS, Pair
-from tests.properties.player import Player
-from tests.properties.setups import AGENTS, REPORTERS, SETUPS, TRADERS
+from tests.properties.player import CHAIN_NUMBERS, MARKET_NUMBERS, Player
+from tests.properties.setups import AGENTS, BRACKET_SETS, REPORTERS, SETUPS, TRADERS
 
 OWNERS = st.sampled_from(TRADERS)
 SIDES = st.sampled_from((1, -1))
@@ -328,6 +331,19 @@ class Exchange(RuleBasedStateMachine):
     def schedule(self, ahead: int, blocks: int, end_ms: int) -> None:
         start, end = self.pair.engine.height + ahead, self.pair.time_ms + end_ms
         self.actions.append(ScheduleMaintenance(start, start + blocks, end))
+
+    @rule(market=st.integers(0, 2), number=st.integers(0, 30), is_high=st.booleans())
+    def set_parameter(self, market: int, number: int, is_high: bool) -> None:
+        where = pick([MarketId(0), *self.pair.markets], market)
+        name, values = pick(list((MARKET_NUMBERS if where else CHAIN_NUMBERS).items()), number)
+        self.actions.append(SetParameter(where, name, values[-1 if is_high else 0]))
+
+    @rule(market=st.integers(0, 1), count=st.integers(1, 3), is_reporters=st.booleans())
+    def set_brackets_or_reporters(self, market: int, count: int, is_reporters: bool) -> None:
+        if is_reporters:
+            self.actions.append(SetReporters(REPORTERS[:count], 1))
+        else:
+            self.actions.append(SetBrackets(pick(self.pair.markets, market), BRACKET_SETS[:count]))
 
     @rule(code=st.integers(0, 3), market=st.integers(0, 2), owner=st.sampled_from(EVERYBODY))
     def cancel_orders(self, code: int, market: int, owner: Any) -> None:
