@@ -137,22 +137,21 @@ def process_judgement(ledger: Ledger, owner: Address, sights: Sights) -> None:
     """
     account = get_account(ledger, owner)
     slack: int = account.balance
-    initial = maintenance = weight = 0
+    initial = maintenance = weight = quoted = 0
     room = ROOM_MAX
-    has_orders = False
     for market in account.markets:
         part = compute_market_risk(ledger, owner, market)
         slack += part.equity
         initial += part.initial
         maintenance += part.maintenance
         exposure = ledger.book(market).exposure_of(owner)
-        has_orders = has_orders or exposure.value > 0
+        quoted += exposure.value
         if part.open_notional:
             size = get_position(ledger, owner, market).size
             own = get_own_fraction(account, market)
             weight += compute_weight(size, exposure, part.open_notional, own, sights[market])
             room = min(room, compute_bracket_room(part.open_notional, sights[market]))
-    slack -= initial if has_orders else maintenance
+    slack -= initial if quoted else maintenance
     if slack < 0:
         ledger.watch.set_unsafe(owner)
         return

@@ -200,7 +200,7 @@ def _process_order(
         settlement=settlement,
     ).size
     if filled != 0:
-        touched += [owner, VAULT, *settlement.makers]  # the vault paid or was paid
+        touched = [owner, VAULT, *settlement.makers]  # the vault paid or was paid
         ledger.emit(
             PositionLiquidated(
                 market,
@@ -257,7 +257,8 @@ class VaultSettlement:
         self.payment = 0
         """Σ what it paid to the vault; negative: what the vault paid."""
         self.makers: list[Address] = []
-        self._asked = _Due(0, 0, 0, Address(b""))
+        self._asked: _Due
+        """What was last asked for: set before any fill."""
 
     def compute_rates(self, params: MarketParams) -> FeeRates:
         """Return a liquidation's fees: none for the taker, no rebate for the maker (O3)."""

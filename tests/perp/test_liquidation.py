@@ -349,6 +349,19 @@ def test_fillable_price_is_at_least_one_tick_l2() -> None:
     assert result == 1
 
 
+def test_fillable_price_of_a_healthy_account_is_the_mark_l2() -> None:
+    result = compute_fillable_price(
+        Lots(1),
+        Ticks(100),
+        1,
+        equity=Quote(10),
+        maintenance=Quote(10),
+        position_maintenance=Quote(10),
+    )
+
+    assert result == 100
+
+
 def test_bankruptcy_quote_is_the_value_less_its_share_of_the_equity_l2() -> None:
     # Half of the margin falls away: half of the equity, floor(-2.5) = -3 against a debtor.
     def quote(closed: int, equity: int) -> int:
@@ -549,6 +562,26 @@ def test_orders_in_a_halted_market_stay_l2() -> None:
 
     assert size_of(ledger, LONG) == 0
     assert len(ledger.book(second).orders_of(LONG)) == 1
+
+
+def test_halted_market_does_not_keep_orders_in_the_next_l2() -> None:
+    # Equity -2,000 and 5,000 of doubt in MARKET, of MM 3,800. Its way out of MARKET, HALTED, stays;
+    # that out of the market in which it is liquidated goes first.
+    ledger = make_ledger(price=1_000)
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 1, 22_000)
+    make_trader(ledger, 2, 10**9)
+    trade(ledger, LONG, 100, 1_000)
+    trade(ledger, LONG, 100, 1_000, second)
+    for market in (MARKET, second):
+        process_order(ledger, LONG, order(-50, 1_040, market=market))
+    set_mode(ledger, Mode.HALTED)
+    set_price(ledger, 760, market=second)
+
+    process_liquidations(ledger)
+
+    assert len(ledger.book(MARKET).orders_of(LONG)) == 1
+    assert len(ledger.book(second).orders_of(LONG)) == 0
 
 
 @pytest.mark.parametrize("is_maker", [True, False])

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -364,14 +365,48 @@ def test_account_without_a_market_is_left_alone() -> None:
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
 
 
-def test_account_at_its_margin_is_asked_for_at_any_move_l1() -> None:
-    # 3 atoms above MM are less than what ceilings may take.
+@pytest.mark.parametrize("slack", [0, 3])
+def test_account_at_its_margin_is_asked_for_at_any_move_l1(slack: int) -> None:
+    # 3 atoms above MM are less than what ceilings may take. It is not unsafe, though.
     ledger = many_ledger()
-    deposit(ledger, trader(10), 503 - 1_500)
+    deposit(ledger, trader(10), 500 + slack - 1_500)
     ledger.watch.pending = {trader(10)}
     process_watch(ledger, get_sights(ledger))
 
+    assert ledger.watch.unsafe == set()
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == {trader(10)}
+
+
+def test_ceilings_are_kept_for_each_market_l1() -> None:
+    # 10 and 5 lots: slack 1,500 - 750, less 4 for each of two markets, over 16,500: 4.496 %.
+    ledger = make_ledger(price=1_000)
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 1, 1_500)
+    make_trader(ledger, 2, 10**9)
+    for market, size in ((MARKET, 10), (second, 5)):
+        process_order(ledger, SHORT, order(-size, 1_000, market=market))
+        process_order(ledger, LONG, order(size, 1_000, market=market))
+    process_watch(ledger, get_sights(ledger))
+    room = (1_500 - 750 - 8) * 10**9 // 16_500
+
+    set_funding_index(ledger, room * 1_000)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+    set_funding_index(ledger, room * 1_000 + 1)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {LONG}
+
+
+def test_own_margin_leaves_quotes_less_room_m4() -> None:
+    # 10 lots bid at 1,000 ask for 60 % instead of 10: 10,000 may be lost and 6,000 more asked for.
+    ledger = make_ledger(price=1_000)
+    make_trader(ledger, 1, 7_604)
+    process_own_margin(ledger, LONG, MARKET, RatePpm(600_000))
+    process_order(ledger, LONG, order(10, 1_000))
+    process_watch(ledger, get_sights(ledger))
+
+    set_price(ledger, 900)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == set()
+    set_price(ledger, 899)
+    assert ledger.watch.take_candidates(get_sights(ledger), ()) == {LONG}
 
 
 # --- what a move costs ----------------------------------------------------------------------------
@@ -403,6 +438,9 @@ def test_room_ends_before_the_next_bracket_g1() -> None:
     assert compute_bracket_room(Quote(40 * 999), sight) == 0
     assert compute_bracket_room(Quote(39 * 999), sight) == 26 * 10**9 // 999  # to 1,025: 39,975
     assert compute_bracket_room(Quote(91_908), sight) == ROOM_MAX
+    sight = get_sights(make_ledger(price=1_000, brackets=BRACKETS))[MARKET]
+    # 40 lots are in the second bracket already, up to 2,249: 89,960.
+    assert compute_bracket_room(Quote(40_000), sight) == 1_249_000_000
 
 
 def test_move_is_the_larger_of_marks_and_worths_ceiled() -> None:
