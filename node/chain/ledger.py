@@ -56,22 +56,37 @@ ABSENT = Native(0, Wei(0), EMPTY_CODE_HASH)
 
 
 class _Rows(dict[K, R | None]):
-    """Records by key, those that are asked for first read by `load`."""
+    """Records by key; one that is asked for first is read from the parent's state.
 
-    __slots__ = ("_load",)
+    It knows nothing of its table, so that a ledger is freed with its last reference: the state's
+    snapshot goes with it.
+    """
 
-    def __init__(self, load: Callable[[K], R | None]) -> None:
-        self._load = load
+    __slots__ = ("_place", "_reader", "_recent")
+
+    def __init__(
+        self, place: Place[K, R], reader: StateReader, recent: Sequence[Mapping[K, R | None]]
+    ) -> None:
+        self._place = place
+        self._reader = reader
+        self._recent = recent
 
     def __missing__(self, key: K) -> R | None:
         record = self[key] = self._load(key)
         return record
 
+    def _load(self, key: K) -> R | None:
+        for rows in self._recent:
+            if key in rows:
+                return rows[key]
+        data = self._reader.get_record(self._place.address(key), self._place.key(key))
+        return None if data is None else self._place.codec.decode(data)
+
 
 class OverlayTable(Generic[K, R]):
     """One kind of record: read through from the parent's state, changed in memory."""
 
-    __slots__ = ("_journal", "_place", "_put", "_reader", "_recent", "_rows", "base", "get")
+    __slots__ = ("_journal", "_place", "_put", "_rows", "base", "get")
 
     def __init__(
         self,
@@ -81,10 +96,8 @@ class OverlayTable(Generic[K, R]):
         journal: Journal,
     ) -> None:
         self._place = place
-        self._reader = reader
-        self._recent = recent
         self._journal = journal
-        self._rows: _Rows[K, R] = _Rows(self._load)
+        self._rows = _Rows(place, reader, recent)
         self._put = self._rows.__setitem__
         self.get: Callable[[K], R | None] = self._rows.__getitem__
         """Return the record, None if absent."""
@@ -130,13 +143,6 @@ class OverlayTable(Generic[K, R]):
             changes.records.setdefault(address(key), {})[make_key(key)] = (
                 None if record is None else codec.encode(record)
             )
-
-    def _load(self, key: K) -> R | None:
-        for rows in self._recent:
-            if key in rows:
-                return rows[key]
-        data = self._reader.get_record(self._place.address(key), self._place.key(key))
-        return None if data is None else self._place.codec.decode(data)
 
 
 class BlockTable(Generic[K, V]):

@@ -1,0 +1,85 @@
+"""What a ledger keeps decoded beside a state is what the state holds."""
+
+import gc
+
+import pytest
+
+import node.chain.ledger as ledger_module
+from node.chain.ledger import OverlayTable
+from tests.helpers.chain import BTC, Chain, Person, make_genesis
+
+PRICE = 600_000
+
+
+def trade(chain: Chain, maker: Person, taker: Person) -> None:
+    """Let positions open and close, orders rest and leave, and records come and go."""
+    chain.open_market(PRICE)
+    chain.seal(*chain.reports(PRICE), maker.order(-20, PRICE), maker.order(5, PRICE - 900))
+    chain.seal(taker.order(15, PRICE, tif=1))
+    chain.seal(taker.call("Exchange", "setDeadMansCancel", chain.time_ms + 60_000))
+    chain.seal(maker.call("Exchange", "cancelAllOrders", BTC), maker.order(15, PRICE))
+    chain.seal(taker.order(-15, PRICE, tif=1), taker.order(1, PRICE))
+
+
+def test_recent_records_are_what_the_state_holds() -> None:
+    maker, taker = Person("maker"), Person("taker")
+    chain = Chain(make_genesis([maker, taker]))
+    trade(chain, maker, taker)
+    ledger = chain.blockchain.ledger_after(chain.head)
+    absent = 0
+
+    for index, table in enumerate(ledger._tables):
+        newest: dict[object, object] = {}
+        for records in reversed(ledger.derived.recent):
+            newest.update(records[index])
+        for key, record in newest.items():
+            data = ledger.reader.get_record(table._place.address(key), table._place.key(key))
+            assert record == (None if data is None else table._place.codec.decode(data))
+            assert table.get(key) == record
+            absent += record is None
+
+    assert absent > 0  # absent ones are known as well
+
+
+def test_no_more_blocks_and_records_are_kept_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, taker = Person("maker"), Person("taker")
+    chain = Chain(make_genesis([maker, taker]))
+    chain.open_market(PRICE)
+    assert len(chain.blockchain.head.derived.recent) == 8
+
+    monkeypatch.setattr(ledger_module, "_RECENT_RECORDS_MAX", 1)
+    chain.seal()
+
+    assert len(chain.blockchain.head.derived.recent) == 1
+
+
+def test_another_state_has_no_recent_records() -> None:
+    maker, taker = Person("maker"), Person("taker")
+    chain = Chain(make_genesis([maker, taker]))
+    trade(chain, maker, taker)
+    earlier = chain.blockchain.block_at(chain.head.header.number - 3)  # type: ignore[arg-type]
+    assert earlier is not None
+
+    assert chain.blockchain.ledger_after(earlier).derived.recent == ()
+
+
+def count_tables() -> int:
+    return sum(isinstance(each, OverlayTable) for each in gc.get_objects())
+
+
+def test_spent_ledger_is_freed_with_its_last_reference() -> None:
+    """A ledger holds the state's snapshot: it must not wait for the collector of cycles."""
+    maker, taker = Person("maker"), Person("taker")
+    chain = Chain(make_genesis([maker, taker]))
+    trade(chain, maker, taker)
+    gc.collect()
+    gc.disable()
+    try:
+        before = count_tables()
+        ledger = chain.blockchain.ledger_after(chain.head)
+        assert ledger.accounts.get(maker.address) is not None
+        assert count_tables() > before
+        del ledger
+        assert count_tables() == before
+    finally:
+        gc.enable()
