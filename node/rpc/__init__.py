@@ -4,7 +4,8 @@ What it is, in two halves. The front: `server` and `http` take connections, `ori
 speak, `front` keeps answers while the heads stand and recovers who signed. The core's side: `desk`
 answers, `dispatch` takes a request or a batch apart, `methods` is the table of every method, `hex`,
 `blocks` and `parameters` read arguments, `eth`, `fees`, `calls`, `logs`, `filters`, `subscriptions`
-and `perp` answer, `render` writes answers to the letter of Ethereum's execution-apis.
+and `perp` answer, `history` what was and `feeds` what happens, `render` writes answers to the
+letter of Ethereum's execution-apis, `openrpc` describes all of it (`schema`, `schemas`).
 
 Between them stands `backend`. A sequencer's front has a process of its own (`front_process`),
 joined by a Unix socket (`wire`, `front_end`, `core_end`); elsewhere both share one. `serving` does

@@ -16,8 +16,11 @@ from node.chain.store import BlockStore
 from node.chain.transaction import Transaction, UnsignedTransaction, sign_transaction
 from node.consensus.core import Core
 from node.consensus.development import Development
+from node.consensus.hold import Hold
 from node.consensus.mempool import Mempool
+from node.consensus.recovery import Recovery
 from node.consensus.sequencer import Sequencer
+from node.consensus.snapshots import Snapshots
 from node.crypto import address_of, checksum_address, keccak256
 from node.rpc.accounts import Accounts
 from node.rpc.context import Context, Session
@@ -25,9 +28,11 @@ from node.rpc.dispatch import Dispatcher
 from node.rpc.filters import Filters
 from node.rpc.recent import RecentBlocks
 from node.rpc.subscriptions import Subscriber, Subscriptions
+from node.snapshot.directory import SnapshotDirectory
 from node.state.kv import MemoryDb
 from node.system.contracts import ORACLE, contract
 from node.units import Address, Wei
+from tests.helpers.council import COUNCIL
 from tests.helpers.schemas import require_params, require_schema
 
 GENESIS = Path(__file__).parents[2] / "genesis" / "devnet.json"
@@ -80,18 +85,29 @@ class Chain:
             }
             for role in sorted(("maker", "taker", "reporter", "sender"), key=address)
         ]
+        document["council"] = {
+            "members": [checksum_address(member) for member in COUNCIL.members],
+            "threshold": COUNCIL.threshold,
+        }
         document["chain"] |= {"confirm_ms": 1, "reopen_ms": 1, "grace_ms": 1}
         genesis = parse_genesis(json.dumps(document).encode(), name="test")
         database = MemoryDb()
         self.now_ms = START_MS
         self.blockchain = Blockchain(genesis, database, BlockStore(database, directory / "HEAD"))
         self.mempool = Mempool(self.blockchain)
+        hold, self.snapshots = Hold(), SnapshotDirectory(directory / "snapshots")
+        recovery = Recovery(
+            self.blockchain, hold, clock_ms=lambda: self.now_ms, directory=self.snapshots
+        )
         self.sequencer = Sequencer(
             self.blockchain,
             self.mempool,
             block_time_ms=1_000,
             instant=False,
             clock_ms=lambda: self.now_ms,
+            hold=hold,
+            recovery=recovery,
+            snapshots=Snapshots(self.blockchain, self.snapshots),
         )
         self.core = Core(
             self.blockchain,
