@@ -16,7 +16,7 @@ their supply; a nonce never goes back. Only the protocol's own rules are called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from node.chain.system_transaction import SYSTEM_ACCOUNT
@@ -29,7 +29,9 @@ from node.system.token import process_approval, process_balance_set
 from node.units import Address, Quote, TimeMs, Wei
 
 if TYPE_CHECKING:
+    from node.chain.genesis import Genesis
     from node.chain.ledger import StateLedger
+    from node.state.account import AccountLeaf
 
 TAG = b"dev:"
 """What the input of a system transaction that carries an operation begins with."""
@@ -213,6 +215,17 @@ def check_native(ledger: StateLedger) -> None:
     change = ledger.native_change()
     if change != minted:
         raise InvariantViolation(ledger.height, "change of native balances", change, minted, "I9")
+
+
+def check_native_state(
+    ledger: StateLedger, genesis: Genesis, accounts: Iterable[tuple[Address, AccountLeaf]]
+) -> None:
+    """Check a whole state: `accounts` are all there are. Raises as check_native."""
+    total = sum(leaf.balance for _, leaf in accounts)
+    given = sum(account.native_wei for account in genesis.accounts)
+    expected = given + ledger.development.native_minted
+    if total != expected:
+        raise InvariantViolation(ledger.height, "sum of native balances", total, expected, "I9")
 
 
 def _process_balance(ledger: StateLedger, account: Address, balance: int) -> None:

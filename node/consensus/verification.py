@@ -18,6 +18,7 @@ from node.chain import keys
 from node.chain.block import Block, decode_wire_block, encode_wire_block, header_hash
 from node.chain.blockchain import Blockchain, Executed, Head
 from node.chain.certificate import Certificate, proposal_bytes, verify_certificate
+from node.chain.development import check_native_state
 from node.chain.genesis import Genesis
 from node.chain.ledger import Derived, Moment, StateLedger
 from node.chain.store import BlockStore, Place
@@ -312,6 +313,7 @@ class _Verification:
         try:
             check_all(ledger)
             check_state(ledger, balances)
+            check_native_state(ledger, self._genesis, state.accounts())
         except InvariantViolation as violation:
             raise _difference(
                 block.header.number,
