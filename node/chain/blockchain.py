@@ -449,7 +449,9 @@ class Blockchain:
                 self.certificate = self._load_certificate(block)
             self.head = head
             if self.finalized.header.number > block.header.number:
-                self.finalized = block
+                first = self.block_at(Height(0))
+                assert first is not None, "a chain has a block 0"
+                self.finalized = first  # until whoever knows the snapshots says more
             for listener in self._reverted:
                 listener(left)
 

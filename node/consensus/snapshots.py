@@ -194,6 +194,7 @@ class Snapshots:
         for snapshot in gone.intersection(self.directory.ids()):
             self._certifier.forget(snapshot)
             self.directory.remove(snapshot)
+        self._raise_finalized()
 
     def _on_certified(self, snapshot: SnapshotId, digest: Hash32) -> None:
         log.info("snapshot certified", snapshot=snapshot.name, manifest=f"0x{digest.hex()}")
