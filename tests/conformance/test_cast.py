@@ -26,6 +26,32 @@ from tests.conformance.trade import (
 )
 from tests.helpers.devnet import Devnet
 
+ME = address_of(funder_key(3))
+READS: dict[str, list[str]] = {
+    "block": ["block", "--json", "--full", "{hash}"],
+    "finalized block": ["block", "finalized"],
+    "pending block": ["block", "--json", "pending"],
+    "transaction": ["tx", "{tx}"],
+    "raw transaction": ["tx", "--raw", "{tx}"],
+    "receipt": ["receipt", "{tx}"],
+    "balance then": ["balance", "--block", "{block}", ME],
+    "nonce": ["nonce", ME],
+    "code": ["code", EXCHANGE],
+    "storage": ["storage", EXCHANGE, "0"],
+    "proof": ["proof", EXCHANGE, "0x0"],
+    "age": ["age"],
+    "base fee": ["base-fee"],
+    "gas price": ["gas-price"],
+    "estimate": ["estimate", "--from", ME, ME, "--value", "1"],
+    "client": ["client"],
+    "chain": ["chain"],
+    "logs": ["logs", "--json", "--from-block", "{block}"],
+    "find a block": ["find-block", "1800000000"],
+    "fees": ["rpc", "eth_feeHistory", "0x2", "latest", "[50]"],
+    "raw": ["rpc", "--raw", "eth_getRawTransactionByHash", '["{tx}"]'],
+}
+"""What is read, and cast's words for it."""
+
 
 class Cast:
     """The binary itself: npm's wrapper ends with 0 whatever happened."""
@@ -83,7 +109,14 @@ def _decode(inputs: list[dict[str, Any]], log: dict[str, Any]) -> dict[str, Any]
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def facts(cast: Cast) -> dict[str, str]:
+    """Return a transaction's hash and its block's hash and number."""
+    paid = cast.send(funder_key(3), address_of(fresh_key("cast friend")), "--value", 1)
+    return {"block": paid["blockNumber"], "hash": paid["blockHash"], "tx": paid["transactionHash"]}
+
+
+@pytest.fixture(scope="module")
 def cast(chain: Devnet) -> Cast:
     if not CAST.exists():
         pytest.skip("cast is not here: `npm ci` in tests/conformance installs it on Linux x86-64")
@@ -140,6 +173,11 @@ def test_cast_trades_and_withdraws_exactly_what_the_events_say(cast: Cast) -> No
     )
     assert late.returncode != 0
     assert "nonce too low" in late.stderr
+
+
+@pytest.mark.parametrize("name", READS)
+def test_cast_reads_the_chain(cast: Cast, facts: dict[str, str], name: str) -> None:
+    assert cast.run(*(word.format(**facts) for word in READS[name]))
 
 
 def _tuple(info: Any, *places: int) -> list[Any]:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import rlp
 
-from node.chain.block import encode_header
+from node.chain.block import Block, encode_header
 from node.crypto import keccak256
+from node.errors import MissingState
 from node.perp.account import EXCHANGE
 from node.system.contracts import TOKEN
 from tests.rpc.chain import GWEI, Chain, RpcFailure, address, text
@@ -289,6 +290,20 @@ def test_a_block_that_is_not_there_is_refused(
 
     assert refusal.value.code == code
     assert refusal.value.message.startswith(message)
+
+
+def test_a_state_that_is_not_kept_is_never_answered_with_another(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget(block: Block) -> None:
+        raise MissingState(block.header.state_root)
+
+    monkeypatch.setattr(traded.blockchain, "state_at", forget)
+
+    with pytest.raises(RpcFailure, match=r"missing trie node [0-9a-f]{64}") as refusal:
+        traded.ask("eth_getBalance", text("sender"), "0x1")
+
+    assert refusal.value.code == -32000
 
 
 def test_system_contracts_have_code_and_accounts_have_none(traded: Chain) -> None:
