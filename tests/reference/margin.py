@@ -113,7 +113,7 @@ def _market_risk(world: World, owner: bytes, market: int, *, mark: int, is_addin
         equity,
         initial + fees + losses,
         more + fees + losses,
-        maintenance_of(world, market, size, mark=mark),
+        maintenance_of(world, market, size, mark=mark) if size else 0,
         notional,
     )
 

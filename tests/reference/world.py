@@ -6,6 +6,7 @@ genesis names its parameters. Fractions are `fractions.Fraction`; a rounding is 
 """
 
 from fractions import Fraction
+from functools import cache
 from typing import NamedTuple
 
 from node.perp.order import TriggerKind
@@ -241,5 +242,6 @@ class World:
         ]
 
 
+@cache
 def ppm(rate: int) -> Fraction:
     return Fraction(rate, 10**6)
