@@ -7,12 +7,8 @@ that the state root is the same. One machine, one run: compare only numbers of o
 """
 
 import argparse
-import http.client
 import json
 import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -29,31 +25,32 @@ from rich.table import Table
 from node.chain.genesis import Genesis
 from node.consensus.node_key import make_node_key
 from node.governance.validators import Validator
-from tools import bench_perp
+from tools import bench_perp, bench_rpc
 from tools.load import (
-    Reporters,
     Signed,
     load_genesis,
-    markets_are_open,
     plan_orders,
     send_body,
     sign_orders,
     sign_transfer,
     write_genesis,
 )
+from tools.served import (
+    ROOT,
+    WAIT_MAX_S,
+    BenchError,
+    HttpClient,
+    children_of,
+    console,
+    find_anvil,
+    free_port,
+    reporting,
+    server,
+    usage_of,
+)
 from tools.stages import Stage, measure_stages
 
 ROOT = Path(__file__).parents[1]
-ANVIL = ROOT / "tests/conformance/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-REPORT_PAUSE_S = 1.0
-WAIT_MAX_S = 600
-
-console = Console(stderr=True)
-
-
-class BenchError(Exception):
-    """The run did not do what it should have; says what."""
 
 
 class Result(NamedTuple):
@@ -68,7 +65,9 @@ class Result(NamedTuple):
     """From the first byte sent to the block that holds the last."""
     submitted_per_s: float
     cpu_us: float
-    """CPU of the server process per transaction, from the first byte sent to the last block."""
+    """CPU of the server's processes per transaction, from the first byte sent to the last block."""
+    front_us: float
+    """Of it, that of the process which speaks HTTP, where it is one of its own."""
     rss_mb: float
     blocks: int
     block_max: int
@@ -76,106 +75,6 @@ class Result(NamedTuple):
     reverted: int
     stages: Sequence[Stage]
     """Where the CPU went, in µs per transaction; empty for anvil."""
-
-
-class HttpClient:
-    """One keep-alive connection that posts JSON-RPC."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_MAX_S)
-
-    def post(self, body: bytes) -> bytes:
-        """Send a body and return the answer's."""
-        self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
-        return self._connection.getresponse().read()
-
-    def call(self, method: str, *params: Any) -> Any:
-        """Return a method's result; BenchError if it is refused."""
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = json.loads(self.post(json.dumps(request).encode()))
-        if "error" in answer:
-            raise BenchError(f"{method}: {answer['error']}")
-        return answer["result"]
-
-    def close(self) -> None:
-        """End the connection."""
-        self._connection.close()
-
-
-class Usage(NamedTuple):
-    """What a process has used."""
-
-    cpu_s: float
-    rss_mb: float
-
-
-def usage_of(process_id: int) -> Usage:
-    """Return a process's CPU time, its threads' included, and its memory, from /proc."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
-    return Usage(
-        (int(fields[11]) + int(fields[12])) / CLOCK_TICKS,
-        pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-    )
-
-
-@contextmanager
-def server(command: Sequence[str], port: int, log: Path) -> Iterator[int]:
-    """Run a server until the block ends; yield its process id once it answers."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT)
-    try:
-        for _ in range(1200):
-            if process.poll() is not None:
-                raise BenchError(f"{command[0]} ended: {log.read_text()[-2000:]}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def reporting(genesis: Genesis, port: int) -> Iterator[None]:
-    """Report prices in a thread while the block runs, after every market is OPEN."""
-    reporters, client, done = Reporters(genesis), HttpClient(port), threading.Event()
-    failures: list[Exception] = []
-
-    def run() -> None:
-        try:
-            while not done.wait(REPORT_PAUSE_S):
-                reporters.report(client)
-        except Exception as failure:  # told to whoever waits for the blocks
-            failures.append(failure)
-
-    thread = threading.Thread(target=run)
-    try:
-        for _ in track(range(120), "waiting for OPEN markets", console=console, transient=True):
-            reporters.report(client)
-            time.sleep(REPORT_PAUSE_S)
-            if markets_are_open(client):
-                break
-        else:
-            raise BenchError(f"markets did not open: {client.call('perp_getMarkets')}")
-        thread.start()
-        yield
-    finally:
-        done.set()
-        if thread.is_alive():
-            thread.join()
-        client.close()
-    if failures:
-        raise BenchError(f"reporting failed: {failures[0]!r}")
 
 
 def deliver(
@@ -210,7 +109,8 @@ def deliver(
     waiting = {"0x" + signed.hash.hex() for signed in transactions}
     sizes: list[int] = []
     threads = [threading.Thread(target=send, args=(queue,)) for queue in bodies]
-    before, started = usage_of(process_id), time.perf_counter()
+    processes = [process_id, *children_of(process_id)]
+    before, started = [usage_of(each).cpu_s for each in processes], time.perf_counter()
     for thread in threads:
         thread.start()
     submitted_s = 0.0
@@ -228,7 +128,11 @@ def deliver(
             next_block += 1
         time.sleep(0.05)
     ended = time.perf_counter()
-    after = usage_of(process_id)
+    after = [usage_of(each) for each in processes]
+    cpu_us = [
+        (now.cpu_s - then) * 1e6 / len(transactions)
+        for now, then in zip(after, before, strict=True)
+    ]
     for thread in threads:
         thread.join()
     full = [size for size in sizes if size]
@@ -241,8 +145,9 @@ def deliver(
         "transactions": len(transactions),
         "included_per_s": len(transactions) / (ended - started),
         "submitted_per_s": len(transactions) / (submitted_s or ended - started),
-        "cpu_us": (after.cpu_s - before.cpu_s) * 1e6 / len(transactions),
-        "rss_mb": after.rss_mb,
+        "cpu_us": sum(cpu_us),
+        "front_us": sum(cpu_us[1:]),
+        "rss_mb": sum(each.rss_mb for each in after),
         "blocks": len(full),
         "block_max": max(full),
         "reverted": reverted,
@@ -349,28 +254,19 @@ def bench_anvil(options: argparse.Namespace, binary: str) -> Result:
     return Result("anvil (transfers)", accounts, 0, stages=(), **measured)
 
 
-def find_anvil(named: str) -> str:
-    """Return anvil's binary: the one named, else npm's, else the one on the PATH."""
-    found = shutil.which(named) if named else shutil.which(ANVIL) or shutil.which("anvil")
-    if found is None:
-        raise BenchError(
-            f"{named or 'anvil'} is no program here: name it, put it on the PATH, or "
-            "`npm install --no-save @foundry-rs/anvil-linux-amd64` in tests/conformance"
-        )
-    return found
-
-
 def show(results: Sequence[Result]) -> None:
     """Print the results as tables."""
     out = Console() if sys.stdout.isatty() else Console(width=120)
     table = Table(title="signed transactions through JSON-RPC into blocks")
     for column in ("node", "accounts", "val.", "txs"):
         table.add_column(column, justify="left" if column == "node" else "right")
-    for column in ("included/s", "submitted/s", "CPU µs each", "RSS MB", "blocks", "largest"):
+    for column in ("included/s", "submitted/s", "CPU µs each", "of it front", "RSS MB"):
         table.add_column(column, justify="right")
-    table.add_column("reverted", justify="right")
+    for column in ("blocks", "largest", "reverted"):
+        table.add_column(column, justify="right")
     for each in results:
-        numbers = [each.included_per_s, each.submitted_per_s, each.cpu_us, each.rss_mb]
+        numbers = [each.included_per_s, each.submitted_per_s, each.cpu_us, each.front_us]
+        numbers.append(each.rss_mb)
         counts = [each.blocks, each.block_max, each.reverted]
         table.add_row(
             each.node,
@@ -425,9 +321,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the benchmark; `perp` as the first argument runs the perp engine's own."""
-    if sys.argv[1:2] == ["perp"]:
-        return bench_perp.main(sys.argv[2:])
+    """Run the benchmark; `perp` or `rpc` as the first argument runs another one."""
+    others = {"perp": bench_perp.main, "rpc": bench_rpc.main}
+    if len(sys.argv) > 1 and sys.argv[1] in others:
+        return others[sys.argv[1]](sys.argv[2:])
     options = parse_options()
     try:
         results = [bench_perpnode(options, *run) for run in _runs(options)]
