@@ -50,8 +50,6 @@ from tools.served import (
 )
 from tools.stages import Stage, measure_stages
 
-ROOT = Path(__file__).parents[1]
-
 
 class Result(NamedTuple):
     """What one run measured."""
