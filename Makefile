@@ -15,7 +15,7 @@ help:
 	@echo "make test       run the tests but the slow ones                     ARGS='-k funding'"
 	@echo "make test-slow  run the slow ones: 50 kills, deep properties (minutes)"
 	@echo "make check      format, lint, types, layers, tests with coverage"
-	@echo "make bench      20,000 signed orders through JSON-RPC               ARGS='--accounts 10000'"
+	@echo "make bench      20,000 signed orders through JSON-RPC               ARGS='rpc'"
 	@echo "                the perp engine alone, block by block               ARGS=perp"
 	@echo "make story      break a chain, halt, fork, reopen, verify          ARGS='--keep --bots 4'"
 	@echo "make fuzz       random play against the second opinion, for ever   ARGS='--seed 7 --steps 1000000'"

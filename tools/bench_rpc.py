@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -98,6 +98,9 @@ class Pressed(NamedTuple):
     p50_ms: float
     p99_ms: float
 
+
+Press = Callable[[int, Sequence[bytes], int, float], Pressed]
+"""Ask at a port, with these bodies in turn, over so many connections, for so many seconds."""
 
 WRK_SCRIPT = """
 local bodies, at, requests = {{{bodies}}}, 0, {{}}
@@ -250,7 +253,8 @@ class Subject:
             place = {"PORT": str(port), "DATA": str(base / "data")}
             command = [place.get(word, word) for word in (*self._command, *flags)]
             with server(command, port, base / "log") as process_id:
-                HttpClient(port).call("eth_blockNumber")
+                with closing(HttpClient(port)) as client:
+                    client.call("eth_blockNumber")
                 yield port, [process_id, *children_of(process_id)]
 
     def singles(self, count: int) -> list[bytes]:
@@ -302,7 +306,7 @@ def measure_reads(
     options: argparse.Namespace,
 ) -> Iterator[Measured]:
     """Yield each method over each number of connections."""
-    press = press_with_wrk if shutil.which("wrk") else press_with_python
+    press: Press = press_with_wrk if shutil.which("wrk") else press_with_python
     idle = _cpu_of(processes, lambda: time.sleep(options.seconds))[1]
     idle_rate = [used / options.seconds for used in idle]
     for method, asked in bodies.items():
@@ -332,20 +336,21 @@ def measure_sending(
     subject: Subject, port: int, processes: Sequence[int], bodies: Sequence[bytes], method: str
 ) -> Measured:
     """Send one by one; where a receipt is waited for, the latency is until it is there."""
-    client, latencies, waits = HttpClient(port), [], "receipt" in method
+    latencies: list[float] = []
+    waits = "receipt" in method
 
     def send() -> None:
-        for body in bodies:
-            started = time.perf_counter()
-            answer = json.loads(client.post(body))
-            if "error" in answer:
-                raise BenchError(f"{subject.name}: {answer['error']}")
-            while waits and client.call("eth_getTransactionReceipt", answer["result"]) is None:
-                continue
-            latencies.append(time.perf_counter() - started)
+        with closing(HttpClient(port)) as client:
+            for body in bodies:
+                started = time.perf_counter()
+                answer = json.loads(client.post(body))
+                if "error" in answer:
+                    raise BenchError(f"{subject.name}: {answer['error']}")
+                while waits and client.call("eth_getTransactionReceipt", answer["result"]) is None:
+                    continue
+                latencies.append(time.perf_counter() - started)
 
     _, used = _cpu_of(processes, send)
-    client.close()
     return Measured(
         subject.name,
         method,
@@ -369,8 +374,7 @@ def bench_perpnode(options: argparse.Namespace) -> Iterator[Measured]:
         command = [sys.executable, "-m", "node", "run", "--role", "sequencer"]
         command += ["--genesis", str(document), "--data-dir", "DATA", "--port", "PORT"]
         subject = Subject("perpnode", genesis.chain_id, keys, command)
-        with subject.serving() as (port, processes):
-            client = HttpClient(port)
+        with subject.serving() as (port, processes), closing(HttpClient(port)) as client:
             client.call("anvil_mine", hex(BLOCKS))
             calls = [
                 {
@@ -407,8 +411,8 @@ def bench_anvil(options: argparse.Namespace, binary: str) -> Iterator[Measured]:
     ]
     command = [binary, "--port", "PORT", "--accounts", str(len(keys)), "--silent"]
     subject = Subject("anvil", ANVIL_CHAIN, keys, command)
-    with subject.serving("--block-time", "1", "--gas-limit", str(10**9)) as (port, processes):
-        client = HttpClient(port)
+    pace = ["--block-time", "1", "--gas-limit", str(10**9)]
+    with subject.serving(*pace) as (port, processes), closing(HttpClient(port)) as client:
         client.call("anvil_setCode", ANVIL_TARGET, CONSTANT_CODE)
         client.call("anvil_mine", hex(BLOCKS))
         calls = [{"to": ANVIL_TARGET, "data": "0x"}]

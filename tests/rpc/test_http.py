@@ -1,0 +1,219 @@
+"""The short way of HTTP gives what the long way gives, byte for byte, and is really taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.rpc import http
+from node.rpc.desk import Desk
+from node.rpc.front import Front
+from node.rpc.http import Heads
+from node.rpc.origin import Policy
+from node.rpc.port import listen
+from node.rpc.server import RpcServer
+from tests.rpc.chain import Chain
+
+CHAIN_ID = b'{"jsonrpc":"2.0","id":%d,"method":"eth_chainId"}'
+ANSWER = {"jsonrpc": "2.0", "id": 1, "result": "0x1352517"}
+DATE = re.compile(rb"date: [^\r]*\r\n")
+
+
+def request(call_id: int = 1, *, host: bytes = b"localhost", more: bytes = b"") -> bytes:
+    body = CHAIN_ID % call_id
+    head = b"POST / HTTP/1.1\r\nHost: %b\r\n%bContent-Length: %d\r\n\r\n" % (host, more, len(body))
+    return head + body
+
+
+class Connection:
+    """One connection, to write bytes to and to read answers from."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await asyncio.sleep(0.001)  # a segment of its own
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        """Return the next answer: its head without the date, and its body."""
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        length = re.search(rb"content-length: (\d+)", head)
+        body = b"" if length is None else await self.reader.readexactly(int(length[1]))
+        return DATE.sub(b"", head), body
+
+
+@pytest.fixture
+def slow_answers(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the bodies that took the long way."""
+    taken: list[bytes] = []
+    answer = Front.answer
+
+    async def note(self: Front, asker: object, body: bytes) -> bytes | None:
+        taken.append(body)
+        return await answer(self, asker, body)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Front, "answer", note)
+    return taken
+
+
+def tell(chain: Chain, story: Callable[[Connection], Awaitable[None]]) -> None:
+    async def run() -> None:
+        desk = Desk(chain.core)
+        server = RpcServer(desk, Policy("127.0.0.1"), listen("127.0.0.1", 0))
+        await server.start()
+        try:
+            connection = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+            await story(connection)
+            connection.writer.close()
+        finally:
+            desk.close()
+            await server.stop()
+
+    asyncio.run(run())
+
+
+def test_a_known_head_is_answered_at_once_as_the_long_way_does(
+    traded: Chain, slow_answers: list[bytes]
+) -> None:
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        first = await connection.answer()
+        for call_id in range(2, 10):
+            await connection.send(request(call_id))
+            head, body = await connection.answer()
+            assert head == first[0]
+            assert json.loads(body) == {**ANSWER, "id": call_id}
+
+    tell(traded, story)
+
+    assert slow_answers == [CHAIN_ID % 1]
+
+
+@pytest.mark.parametrize(
+    ("more", "is_quick"),
+    [
+        (b"X-Anything: is let through\r\n", True),
+        (b"Origin: https://dapp.example\r\n", True),
+        (b"Expect: 100-continue\r\n", False),
+        (b"Upgrade: h2c\r\n", False),
+        (b"Host: localhost\r\n", False),
+        (b"X-Long: " + b"x" * http.HEAD_MAX + b"\r\n", False),
+    ],
+)
+def test_only_plain_heads_are_known(
+    traded: Chain, slow_answers: list[bytes], more: bytes, is_quick: bool
+) -> None:
+    async def story(connection: Connection) -> None:
+        for _ in range(3):
+            await connection.send(request(more=more))
+            head, body = await connection.answer()
+            if b" 100 " in head:
+                _, body = await connection.answer()
+            assert json.loads(body) == ANSWER
+
+    tell(traded, story)
+
+    assert len(slow_answers) == (1 if is_quick else 3)
+
+
+def test_a_foreign_host_is_refused_each_time(traded: Chain) -> None:
+    async def story(connection: Connection) -> None:
+        await connection.send(request())
+        await connection.answer()
+        for _ in range(3):
+            await connection.send(request(host=b"rebound.example"))
+            head, _ = await connection.answer()
+            assert head.startswith(b"HTTP/1.1 403 ")
+
+    tell(traded, story)
+
+
+def test_a_connection_that_shall_close_does(traded: Chain) -> None:
+    async def story(connection: Connection) -> None:
+        await connection.send(request())
+        await connection.answer()
+        await connection.send(request(more=b"Connection: close\r\n"))
+        _, body = await connection.answer()
+        assert json.loads(body) == ANSWER
+        assert await connection.reader.read() == b""
+
+    tell(traded, story)
+
+
+@settings(max_examples=40)
+@given(cuts=st.lists(st.integers(1, 3 * len(request()) - 1), max_size=8, unique=True))
+def test_requests_are_answered_in_order_however_they_are_cut(
+    traded: Chain, cuts: Sequence[int]
+) -> None:
+    """Also where a segment begins with a known head in the middle of another request."""
+    stream = request(2) + request(3) + request(4)
+    edges = [0, *sorted(cuts), len(stream)]
+    pieces = [stream[a:b] for a, b in pairwise(edges)]
+
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        await connection.send(*pieces)
+        for call_id in (2, 3, 4):
+            _, body = await connection.answer()
+            assert json.loads(body) == {**ANSWER, "id": call_id}
+
+    tell(traded, story)
+
+
+def test_a_known_head_within_a_body_is_body(traded: Chain) -> None:
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        inner = request(2)
+        outer = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(inner)
+        await connection.send(outer, inner)
+        _, body = await connection.answer()
+        assert json.loads(body)["error"]["code"] == -32700
+        await connection.send(request(3))
+        _, body = await connection.answer()
+        assert json.loads(body) == {**ANSWER, "id": 3}
+
+    tell(traded, story)
+
+
+def test_a_connection_in_use_stays_open_beyond_the_idle_time(traded: Chain) -> None:
+    async def run() -> None:
+        desk = Desk(traded.core)
+        server = RpcServer(desk, Policy("127.0.0.1"), listen("127.0.0.1", 0))
+        server._server.config.timeout_keep_alive = 1
+        await server.start()
+        try:
+            connection = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+            for call_id in range(1, 8):  # 1.75 s, no answer but the first by the long way
+                await connection.send(request(call_id))
+                assert json.loads((await connection.answer())[1])["id"] == call_id
+                await asyncio.sleep(0.25)
+            assert await asyncio.wait_for(connection.reader.read(), 5) == b"", "then it is idle"
+            connection.writer.close()
+        finally:
+            desk.close()
+            await server.stop()
+
+    asyncio.run(run())
+
+
+def test_known_heads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEADS_MAX", 10)
+    heads = Heads(Policy("127.0.0.1"))
+
+    for number in range(25):
+        heads.keep(b"%d" % number, [(b"host", b"localhost"), (b"content-length", b"1")])
+
+    assert sum(heads.find(b"%d" % number) is not None for number in range(25)) == 5
