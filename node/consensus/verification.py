@@ -19,6 +19,7 @@ from node.chain.block import Block, decode_wire_block, encode_wire_block, header
 from node.chain.blockchain import Blockchain, Executed, Head
 from node.chain.certificate import Certificate, proposal_bytes, verify_certificate
 from node.chain.development import check_native_state
+from node.chain.fill_table import FillTable
 from node.chain.genesis import Genesis
 from node.chain.ledger import Derived, Moment, StateLedger
 from node.chain.store import BlockStore, Place
@@ -105,6 +106,7 @@ class _Verification:
         self._genesis = genesis
         self._chain = Blockchain(genesis, overlay, BlockStore(overlay, None))
         self._store = self._chain.store
+        self._fills = FillTable(self._store)
         self._last = self._chain.head.block
         self._transactions = 0
         self._transitions = 0
@@ -228,6 +230,8 @@ class _Verification:
         for index, (was, recomputed) in enumerate(zip(receipts, executed.receipts, strict=True)):
             for field, left, right in zip(was._fields, was, recomputed, strict=True):
                 _same(height, f"receipts[{index}].{field}", left, right)
+        for row, bars in self._fills.build_rows(block):
+            _same(height, "candles", self._store.kv.get(row), bars)
         self._transactions += len(block.transactions)
         self._transitions += len(block.transitions)
         state = self._chain.states.at(block.header.state_root)

@@ -202,10 +202,12 @@ class TradeFeed(Feed):
             block = event.block
             if event.is_left and block.hash == self._block_hash:
                 self._block_hash = block.header.parent_hash
-                self._tell(event, self._find(event)[::-1])
             elif not event.is_left and block.header.parent_hash == self._block_hash:
                 self._block_hash = block.hash
-                self._tell(event, self._find(event))
+            else:
+                continue
+            # In a thread: a heavy block has thousands, and others wait for this loop.
+            self._tell(event, await asyncio.to_thread(self._find, event))
         if self.joiners:
             last = await self.core.block_by_hash(self._block_hash)
             assert last is not None, "a block of the head's branch is kept"
@@ -220,11 +222,12 @@ class TradeFeed(Feed):
     def _find(self, event: Event) -> list[Json]:
         market, account = self.query.market, self.query.account
         assert self.params is not None, "trades are of a market"
-        return [
+        trades = [
             render_trade(each, self.params)
             for each in find_events(OrderFilled, event.block, event.receipts)
             if each.event.market == market and account in (None, each.event.maker, each.event.taker)
         ]
+        return trades[::-1] if event.is_left else trades
 
 
 class Feeds:

@@ -693,6 +693,10 @@ LASTING: Final = frozenset(
         "perp_getAccount",
         "perp_getOpenOrders",
         "perp_getOrderBook",
+        "perp_getTrades",
+        "perp_getCandles",
+        "perp_getFundingHistory",
+        "perp_getFundingPayments",
         "perp_getBlock",
         "gov_getAuditLog",
     }

@@ -7,7 +7,7 @@ import pytest
 
 from node.chain import keys
 from node.chain.ancestry import Ancestry
-from node.chain.block import Block
+from node.chain.block import Block, encode_extension, encode_header
 from node.chain.blockchain import Blockchain
 from node.chain.event_search import EventSearch, Found, Position, find_events
 from node.chain.fill_table import INTERVALS, Candle, find_candles
@@ -174,6 +174,25 @@ def test_another_market_has_its_own(market: Market) -> None:
     assert find_candles(ancestry, MarketId(2), "1d", until_ms=LATE, limit=5) == []
 
 
+def test_liquidations_are_fills_and_told_apart() -> None:
+    market = Market()
+    chain = market.chain
+    market.trade((90_000, 0))  # 9 BTC at 93,000: 837,000 USDC on a margin of 100,000
+    bid = market.maker.order(90_000, PRICE * 95 // 100)
+    for price, orders in ((PRICE * 96 // 100, [bid]), (PRICE * 92 // 100, [])):
+        reports = chain.reports(price, elapsed_ms=2_000)
+        chain.seal(*reports, *orders, elapsed_ms=2_000)
+
+    for interval in INTERVALS:
+        candles = candles_of(chain, chain.head, interval)
+        assert candles == fold(chain.blockchain.store, chain.head, interval)
+        assert 0 < candles[-1].liquidation_volume < candles[-1].volume
+    search = search_of(chain, chain.head)
+    page = search.find_fills(BTC, None, before=search.after_all(), lowest=Height(0), limit=9)
+    assert [each.event.liquidation for each in page.found][-1:] == [False]
+    assert any(each.event.liquidation for each in page.found)
+
+
 # --- what a table must survive --------------------------------------------------------------------
 
 
@@ -205,6 +224,31 @@ def test_a_database_without_the_table_gets_it_made_anew(tmp_path: Path) -> None:
 
     assert rows_of(old) == kept != {}
     assert chain.store.load_fills_since() == 0
+
+
+def test_a_database_that_begins_at_a_snapshot_says_from_where_it_knows(market: Market) -> None:
+    # What a restore leaves: block 0, the headers before the snapshot's block, and what follows it.
+    store, head = market.chain.blockchain.store, market.chain.head
+    branch = list(below(store, head))
+    first = branch[20]
+    rows = dict(market.chain.kv.items(b""))
+    for key in [*rows_of(market.chain.kv), keys.FILLS_SINCE_ROW]:
+        del rows[key]
+    for block in branch[21:-1]:
+        header, extension = encode_header(block.header), encode_extension(block.extension)
+        rows[keys.header_row(block.hash)] = len(header).to_bytes(4, "big") + header + extension
+        del rows[keys.block_row(block.hash)]
+    kv = MemoryDb(rows)
+
+    chain = Chain(market.genesis, kv)
+
+    assert chain.blockchain.store.load_fills_since() == first.header.number
+    expected = fold(chain.blockchain.store, head, "1h")
+    assert candles_of(chain, head, "1h") == expected
+    assert 0 < len(expected) < len(fold(store, head, "1h"))
+    search = search_of(chain, head)
+    page = search.find_fills(BTC, None, before=search.after_all(), lowest=Height(0), limit=1_000)
+    assert list(page.found) == all_fills(chain.blockchain.store, head)
 
 
 def fork_story(kv: KeyValue, path: Path) -> tuple[Chain, Block]:

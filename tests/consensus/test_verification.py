@@ -15,10 +15,12 @@ from node.chain.block import (
 )
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import proposal_bytes
+from node.chain.fill_table import Bars, decode_bars
 from node.chain.genesis import Genesis
 from node.chain.store import BlockStore
 from node.consensus.verification import Verified, verify_database
 from node.crypto import ed25519_public_key, ed25519_sign
+from node.encoding import codec_of
 from node.errors import DatabaseMismatch, OperatorError
 from node.perp.account import EXCHANGE
 from node.state.kv import MemoryDb
@@ -241,6 +243,19 @@ def test_a_wrong_row_of_the_flat_table_is_named(genesis: Genesis, database: Memo
 
     assert difference.field == f"flat table, account 0x{MAKER.address.hex()}, Account.balance"
     assert (int(difference.was), int(difference.recomputed)) == (wrong.balance, account.balance)
+
+
+def test_a_wrong_candle_is_named(genesis: Genesis, database: MemoryDb) -> None:
+    ((row, bars),) = database.items(keys.FILLS)
+    newest = decode_bars(bars)
+    candles = tuple(each._replace(high=Ticks(each.high + 1)) for each in newest.candles)
+    wrong = codec_of(Bars).encode(newest._replace(candles=candles))
+    database.write([(row, wrong)])
+
+    with pytest.raises(DatabaseMismatch, match="candles") as mismatch:
+        verify_database(genesis, database)
+
+    assert f"block {newest.height}" in str(mismatch.value)
 
 
 def test_a_block_made_from_a_wrong_number_is_told_as_a_dispute_would(genesis: Genesis) -> None:

@@ -108,7 +108,7 @@ def _answer(file: IoFile, chain: Chain) -> Iterator[str]:
     context = chain.context(subscriber=Subscriber())
     last: Any = None
     for exchange in file.exchanges:
-        request = _fill(json.loads(exchange.request), last)
+        request = fill(json.loads(exchange.request), last)
         body = chain.answer(orjson.dumps(request), context)
         assert body is not None, "a request has an answer"
         answer = json.loads(body)
@@ -119,12 +119,12 @@ def _answer(file: IoFile, chain: Chain) -> Iterator[str]:
         yield json.dumps(answer, ensure_ascii=False)
 
 
-def _fill(value: Any, last: Any) -> Any:
+def fill(value: Any, last: Any) -> Any:
     """Return a request with its references to the answer before it filled in."""
     if isinstance(value, list):
-        return [_fill(each, last) for each in value]
+        return [fill(each, last) for each in value]
     if isinstance(value, dict):
-        return {name: _fill(each, last) for name, each in value.items()}
+        return {name: fill(each, last) for name, each in value.items()}
     if value == "@signatures":
         digest = Hash32(bytes.fromhex(last["digest"][2:]))
         return ["0x" + signature_of(digest, member).hex() for member in MEMBERS[:3]]
@@ -161,7 +161,7 @@ def halt(chain: Chain) -> None:
         "nonce": "0x" + "11" * 32,
     }
     made = chain.ask("gov_getTypedData", "Halt", fields)
-    chain.ask("gov_submitAction", made["typedData"], _fill("@signatures", made))
+    chain.ask("gov_submitAction", made["typedData"], fill("@signatures", made))
     chain.seal()
 
 
@@ -169,7 +169,7 @@ def fork(chain: Chain) -> None:
     """Halt, and fork to the snapshot, which undoes two trades."""
     halt(chain)
     made = chain.ask("perp_makeForkPlan", {"reason": "a rehearsal"})
-    chain.ask("perp_submitForkPlan", made["plan"], _fill("@signatures", made))
+    chain.ask("perp_submitForkPlan", made["plan"], fill("@signatures", made))
     chain.now_ms += 60_000
     for _ in range(5):
         chain.seal()

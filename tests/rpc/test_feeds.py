@@ -6,14 +6,17 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 
 import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from node.rpc import feeds, subscriptions
+from node.rpc import feeds, recovery, subscriptions
 from node.rpc.dispatch import Dispatcher
 from node.rpc.subscriptions import Subscriber, Subscriptions
+from tests.helpers.council import LATE
+from tests.rpc import io_files
 from tests.rpc.chain import MARKET, PRICE, Chain, text
 from tests.rpc.test_server import over_websocket, ws_ask
 
@@ -255,6 +258,53 @@ def test_a_copy_ends_right_after_blocks_were_taken_back(open_chain: Chain, kind:
         await watcher.require_truth()
 
     watch(open_chain, story)
+
+
+@pytest.mark.parametrize("kind", QUERIES)
+def test_a_copy_ends_right_after_a_fork_of_the_council(chain: Chain, kind: str) -> None:
+    def clock() -> int:
+        return chain.now_ms + 60_000
+
+    io_files.trade(chain)
+    with mock.patch.object(recovery, "wall_time_ms", clock):
+
+        async def story(watcher: Watcher) -> None:
+            watcher.first_trade = 0
+            await watcher.subscribe(kind)
+            await watcher.settle()
+            (copy,) = watcher.copies.values()
+            if kind == "trades":  # a feed begins now: what was, a client asks for
+                copy.trades = (await watcher.ask("perp_getTrades", MARKET))["trades"][::-1]
+            before = len(copy.trades)
+            await watcher.ask("gov_submitAction", *await sign(watcher, "gov_getTypedData", *HALT))
+            await watcher.seal()
+            made = await watcher.ask("perp_makeForkPlan", {"reason": "a rehearsal"})
+            signatures = io_files.fill("@signatures", made)
+            carried = await watcher.ask("perp_submitForkPlan", made["plan"], signatures)
+            assert carried["outcome"] == "forked"
+            chain.now_ms += 60_000
+            for _ in range(3):
+                await watcher.seal()
+
+            await watcher.require_truth()
+            if kind == "trades":
+                assert len(copy.trades) == before - 3
+            else:
+                assert copy.snapshots > 1, "a fork announces itself"
+
+        watch(chain, story)
+
+
+HALT = (
+    "Halt",
+    {"height": 0, "expiresAt": LATE, "expiresAtHeight": LATE, "reason": "a rehearsal"},
+)
+
+
+async def sign(watcher: Watcher, method: str, *params: Any) -> tuple[Any, Any]:
+    """Return what the council shall sign, and three signatures."""
+    made = await watcher.ask(method, *params)
+    return made["typedData"], io_files.fill("@signatures", made)
 
 
 def test_who_joins_later_begins_with_a_snapshot_and_shares_the_feed(open_chain: Chain) -> None:
