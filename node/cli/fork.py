@@ -122,15 +122,20 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Carry out a signed plan on a stopped node; again is a no-op, a crash is made up for."""
+    from node.chain.keys import signed_plan_row
     from node.snapshot.apply import apply_plan
+    from node.snapshot.approval import encode_signed_plan
     from node.snapshot.check import find_applied
     from node.snapshot.offline import open_chain
+    from node.snapshot.plan import plan_hash
 
     signed = _read(path)
     with open_chain(data_dir, genesis) as blockchain:
         made = _decode(signed)
         if find_applied(blockchain, made) is None:
             _verify(blockchain, signed, data_dir)
+            row = signed_plan_row(plan_hash(made))
+            blockchain.store.kv.write([(row, encode_signed_plan(signed))])
         block = apply_plan(blockchain, made)
     result = {
         "forkId": made.fork_id,

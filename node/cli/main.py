@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from node.cli.devnet import devnet
+from node.cli.diff import diff
 from node.cli.fork import fork
 from node.cli.keys import keys
 from node.cli.run import run
@@ -29,6 +30,7 @@ app.command()(devnet)
 app.command()(run)
 app.command()(status)
 app.command()(verify)
+app.command()(diff)
 app.add_typer(keys, name="keys")
 app.add_typer(snapshot, name="snapshot")
 app.add_typer(fork, name="fork")

@@ -20,6 +20,7 @@ from node.chain.ancestry import Ancestry
 from node.chain.block import Block, Receipt
 from node.chain.blockchain import Blockchain
 from node.chain.branches import load_orphaned_place
+from node.chain.comparison import Comparison, compare_states
 from node.chain.event_search import EventSearch, Page, Position
 from node.chain.execution import execute
 from node.chain.fill_table import Candle, find_candles
@@ -524,6 +525,12 @@ class Core:
     async def audit_entries(self, first: int, count: int, block: Block) -> Sequence[AuditEntry]:
         """Return entries of the audit log as of a block."""
         return await self._view(block, lambda ledger: get_audit_entries(ledger, first, count))
+
+    async def compare(self, before: Block, after: Block, limit: int) -> Comparison:
+        """Return what differs between the states after two blocks; MissingState if one is gone."""
+        return await self._read(
+            lambda: compare_states(self._blockchain, before, after, limit=limit)
+        )
 
     # --- snapshots and forks ---------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from node.consensus.faults import FaultKind, Stage
 from node.rpc import (
     calls,
     development,
+    difference,
     eth,
     feeds,
     fees,
@@ -490,6 +491,16 @@ METHODS: Final[Mapping[str, Method]] = {
         (Param("plan", recovery.parse_plan, schema=STRING), _SIGNATURES),
         guarded=True,
         result=ref("CarriedPlan"),
+    ),
+    "perp_getDifference": Method(
+        difference.get_difference,
+        (
+            Param("before", parse_block, schema=ref("BlockRef")),
+            Param("after", parse_block, "latest", ref("BlockRef")),
+            Param("limit", difference.parse_limit, difference.LIMIT_DEFAULT, COUNT),
+        ),
+        result=ref("Difference"),
+        example=("earliest", "latest", 10),
     ),
     "perp_getFork": Method(
         recovery.get_fork,

@@ -1,9 +1,12 @@
 """Records of the core as JSON, by the names that the ABI gives their fields, and their schemas."""
 
+import json
 from enum import IntEnum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import orjson
 
 from node.rpc.hex import data
 from node.rpc.quantities import render_integer
@@ -14,12 +17,17 @@ from node.rpc.schema import BOOLEAN, HEX_DATA, INTEGER, STRING, Schema, array, n
 def render_record(record: Any) -> dict[str, Json]:
     """Return a record's fields by name."""
     return {
-        camel_case(name): _render_value(value)
+        camel_case(name): render_value(value)
         for name, value in zip(record._fields, record, strict=True)
     }
 
 
-def _render_value(value: object) -> Json:
+def render_value(value: object) -> Json:
+    """Return a field's value, whatever is nested in it."""
+    if isinstance(value, tuple):
+        if hasattr(value, "_fields"):
+            return render_record(value)
+        return [render_value(each) for each in value]
     if isinstance(value, IntEnum):
         return value.name
     if isinstance(value, bytes):
@@ -27,6 +35,11 @@ def _render_value(value: object) -> Json:
     if isinstance(value, int) and not isinstance(value, bool):
         return render_integer(value)
     return value
+
+
+def to_plain(rendered: Json) -> Any:
+    """Return what was rendered as who reads the JSON has it."""
+    return json.loads(orjson.dumps(rendered))
 
 
 @cache

@@ -452,6 +452,7 @@ _TRANSACTION_PLACE = obj(
     succeeded=BOOLEAN,
 )
 _PLACE = obj(blockNumber=COUNT, blockHash=HASH)
+_COMPARED = extend(_PLACE, forkId=COUNT, stateRoot=HASH)
 _KIND = names(kind.__name__ for kind in CLASSES.values())
 
 COUNCIL: Final[dict[str, Schema]] = {
@@ -515,6 +516,22 @@ COUNCIL: Final[dict[str, Schema]] = {
         blockHash=HASH,
         stateRoot=HASH,
         lastRestartBlock=COUNT,
+    ),
+    "Difference": obj(
+        before=_COMPARED,
+        after=_COMPARED,
+        isWhole=BOOLEAN,
+        changes=array(
+            obj(
+                contract=ADDRESS,
+                key=nullable(HASH),
+                kind=STRING,
+                subject=STRING,
+                changed=array(STRING),
+                before=nullable(OBJECT),
+                after=nullable(OBJECT),
+            )
+        ),
     ),
     "Fork": obj(
         forkId=COUNT,

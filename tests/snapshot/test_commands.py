@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from node.chain.genesis import render_genesis
 from node.cli.fork import _usdc
 from node.cli.main import app
+from node.consensus.hold import Hold
+from node.consensus.recovery import Recovery
 from node.crypto import checksum_address
 from node.errors import InvalidSnapshot, NotEnoughSignatures, OperatorError, PlanRefused
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
@@ -130,8 +132,47 @@ def test_fork_is_planned_signed_by_separate_keys_verified_and_applied(operator: 
     assert forked["height"] == operator.height + 1
     assert forked["lastRestartHeight"] == operator.tip.header.number + 1
     database = LevelDb(operator.data_dir / "db")
-    assert Chain(operator.genesis, database).head.hash.hex() == forked["hash"][2:]
+    chain = Chain(operator.genesis, database)
+    assert chain.head.hash.hex() == forked["hash"][2:]
+    recovery = Recovery(chain.blockchain, Hold(), clock_ms=lambda: 0)
+    assert len(recovery.signed_plans(0)) == 1, "for peers that come later"
     database.close()
+
+
+def test_what_a_fork_undid_is_shown_across_branches(operator: Operator) -> None:
+    operator.create()
+    at_node = ("--data-dir", operator.data_dir)
+    operator.run(
+        *("fork", "plan", *at_node, "--snapshot", f"0-{operator.height}"),
+        *("--reason", "rehearsal", "--out", operator.plan),
+    )
+    for person in COUNCIL[:2]:
+        operator.sign(person)
+    operator.run("fork", "apply", operator.plan, *at_node)
+    tip = operator.tip.header.number
+
+    found = operator.run("diff", f"0:{tip}", "latest", *at_node)
+    by_hash = operator.run("diff", f"0x{operator.tip.hash.hex()}", operator.height + 1, *at_node)
+
+    assert found == by_hash
+    assert found["before"] == {
+        "forkId": 0,
+        "blockNumber": tip,
+        "blockHash": f"0x{operator.tip.hash.hex()}",
+        "stateRoot": f"0x{operator.tip.header.state_root.hex()}",
+    }
+    assert found["after"]["forkId"] == 1
+    sizes = [
+        (each["before"] or {}).get("size", 0) - (each["after"] or {}).get("size", 0)
+        for each in found["changes"]
+        if each["kind"] == "Position"
+    ]
+    assert sorted(sizes) == [-7, 7], "the trade after the snapshot"
+    lines = CliRunner().invoke(app, ["diff", f"0:{tip}", "latest", *map(str, at_node)]).stdout
+    assert any("Position.size\t" in line and " -> " in line for line in lines.splitlines())
+    for bad, error in (("1e3", 2), (str(tip + 9), 1)):
+        refused = CliRunner().invoke(app, ["diff", bad, "latest", *map(str, at_node)])
+        assert refused.exit_code == error
 
 
 def test_wrong_order_is_refused_by_name_and_changes_nothing(operator: Operator) -> None:
