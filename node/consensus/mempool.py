@@ -151,6 +151,10 @@ class Mempool:
         waiting = self._by_hash.get(tx_hash)
         return None if waiting is None else waiting.tx
 
+    def is_busy(self) -> bool:
+        """Tell whether another thread chooses or admits now."""
+        return self._lock.locked()
+
     def pending_nonce(self, address: Address) -> int:
         """Return the nonce after all that could be in the next block; gapped ones don't count."""
         with self._lock:
