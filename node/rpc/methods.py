@@ -675,7 +675,6 @@ LASTING: Final = frozenset(
         "eth_chainId",
         "eth_syncing",
         "eth_coinbase",
-        "net_peerCount",
         "eth_blockNumber",
         "eth_getBlockByNumber",
         "eth_getBlockByHash",
