@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,16 @@ async def require_equal(both: Sequence[Front], bodies: Sequence[bytes]) -> None:
 
 
 def test_kept_answers_equal_fresh_ones_at_every_head(chain: Chain) -> None:
+    """Whatever else moves meanwhile: the mempool, the peers."""
     bodies = reads(text("sender"))
 
     async def run() -> None:
         async with fronts(chain.core) as (both, _):
-            for _ in range(6):
+            for height in range(6):
                 await require_equal(both, bodies)
                 raw = "0x" + chain.sign("sender", value=5).raw.hex()
                 await both[0].answer(ASKER, body("eth_sendRawTransaction", raw))
+                chain.core.list_peers = partial(tuple, [f"validator {height}"])
                 await require_equal(both, bodies)
                 await asyncio.to_thread(chain.seal)
             await require_equal(both, bodies)
