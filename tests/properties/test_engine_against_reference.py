@@ -394,7 +394,7 @@ def test_rules_agree_with_the_reference() -> None:
 @pytest.mark.slow
 def test_rules_agree_with_the_reference_at_length() -> None:
     run_state_machine_as_test(
-        Exchange, settings=settings(max_examples=2_000, stateful_step_count=120)
+        Exchange, settings=settings(max_examples=500, stateful_step_count=120)
     )
 
 
