@@ -56,7 +56,7 @@ from tests.reference.world import HALTED, OPEN, POST_ONLY
 
 ELAPSED_MS = (1_000,) * 12 + (100, 250, 500, 501, 999, 1_001, 2_000, 2_999, 7_000, 30_000)
 GAPS_MS = (30_001, 60_000, 60_001, 8 * 3_600_000)
-SETTLED_FROM = 60
+SETTLED_FROM = 50
 """The council ends markets from this height on: the more chains, the more beginnings."""
 MARKET_NUMBERS = {
     "position_max": (5_000, 20_000, 2**53 - 1),
@@ -88,7 +88,7 @@ CHAIN_NUMBERS = {
     "withdrawal_gate_ms": (3_000,),
     "withdrawal_floor_ppm": (100_000, 300_000),
 }
-SETTLED_PPM = (0, 1_000, -20_000, 49_000, 51_000, -200_000, -400_000, -600_000, 250_000, 700_000)
+SETTLED_PPM = (0, -20_000, 49_000, 51_000, -400_000, -700_000, -900_000, 700_000, 3_000_000)
 CALM_PPM = (0, 0, 200, 500, 1_000, 3_000)
 JUMPS_PPM = (51_000, 80_000, 150_000, 300_000, 600_000)
 FAR_PPM = (0, 100, 400, 500, 501, 1_000, 3_000, 10_000, 30_000, 60_000, 200_000)
@@ -145,7 +145,8 @@ class Player:
             self._silent_blocks = rng.randrange(8)
         else:
             actions += self._quote()
-            actions += [self._act() for _ in range(rng.randrange(16))]
+            is_awake = any(self._pair.world.mode(market) == OPEN for market in self._living)
+            actions += [self._act() for _ in range(rng.randrange(16 if is_awake else 5))]
         return elapsed, actions
 
     @property
@@ -174,7 +175,7 @@ class Player:
         if (held or world.chain.held != OPEN) and rng.random() < 0.3:
             return [SetMode(MarketId(rng.choice([0, *held])), OPEN)]
         height = self._pair.engine.height + 1
-        if height > SETTLED_FROM and self._living and rng.random() < 0.03:
+        if height > SETTLED_FROM and self._living and rng.random() < 0.04:
             return [self._settle(rng.choice(self._living))]
         if rng.random() < 0.02:
             return [self._set(MarketId(rng.choice([0, *self._pair.markets])))]
@@ -257,7 +258,7 @@ class Player:
         trend = self._trends[market]
         side = trend if trend and rng.random() < 0.85 else rng.choice((-1, 1))
         moves = (
-            JUMPS_PPM if rng.random() < 0.004 else self._pair.setup.trend_ppm if trend else CALM_PPM
+            JUMPS_PPM if rng.random() < 0.006 else self._pair.setup.trend_ppm if trend else CALM_PPM
         )
         price = self._prices[market]
         step = price * rng.choice(moves) * side // 1_000_000
@@ -276,7 +277,7 @@ class Player:
             return []
         if market not in self._living and rng.random() < 0.95:
             return []
-        if rng.random() < 0.007:
+        if rng.random() < 0.012:
             self._outage_blocks[market] = rng.randrange(1, 12)
         price = self._prices[market]
         reports: list[Action] = []
@@ -321,6 +322,8 @@ class Player:
         is_living = self._living and rng.random() > 0.02
         market = rng.choice(self._living if is_living else self._pair.markets)
         kind = rng.random()
+        if kind < 0.3 and self._risk(owner).equity < self._pair.setup.margins[owner] // 50:
+            return Deposit(owner, self._lacking(owner))
         if kind < 0.82:
             return self._call(owner, market)
         if kind < 0.88:
@@ -451,12 +454,14 @@ class Player:
 
     def _change(self, owner: Address, market: MarketId) -> Call:
         """Amend something that rests, mostly somebody's own."""
-        rng = self._rng
+        rng, world = self._rng, self._pair.world
         orders = [
             (key, order)
-            for key, order in self._pair.world.orders.items()
+            for key, order in world.orders.items()
             if key[0] == market and (order.owner == owner or rng.random() < 0.02)
         ]
+        if not orders and world.mode(market) > POST_ONLY:
+            return self._cancel(owner, market)
         if not orders:
             return Place(owner, self._limit(owner, market, passive=True))
         (_, number), order = rng.choice(orders)
@@ -477,7 +482,7 @@ class Player:
         world = self._pair.world
         keys = [key for key in (*world.orders, *world.triggers) if key[0] == market]
         if not keys:
-            return Cancel(owner, market, 1)
+            return CancelEverything(owner) if rng.random() < 0.1 else SetDeadline(owner, 0)
         key = rng.choice(keys)
         order = world.orders.get(key) or world.triggers[key]
         whose = Address(order.owner) if rng.random() < 0.9 else owner

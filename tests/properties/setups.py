@@ -80,7 +80,7 @@ SETUPS = (
             make_perp(k=1, lot_decimals=3, tick_decimals=3, order_value_min=Quote(100)),
         ),
         (5_000, 10_000),
-        margins(2_000 * USDC, vault=3_000 * USDC),
+        margins(2_000 * USDC, vault=20_000 * USDC),
     ),
     Setup(
         "brackets and open interest, rebates",
@@ -101,7 +101,7 @@ SETUPS = (
             ),
         ),
         (3_000, 777),
-        margins(1_000 * USDC, vault=300 * USDC),
+        margins(1_000 * USDC, vault=3_000 * USDC),
     ),
     Setup(
         "few steps, triggers, makers, orders and actions, small positions, an empty vault",
