@@ -8,31 +8,22 @@ badly before, and those in a market that moved by more than their last judgement
 
 from typing import NamedTuple
 
-from node.perp.account import SYSTEM_ADDRESS_MAX, get_account, get_own_fraction, get_position
-from node.perp.book import Exposure
+from node.perp.account import SYSTEM_ADDRESS_MAX, get_account
 from node.perp.funding import get_funding
 from node.perp.ledger import Ledger
-from node.perp.margin import (
-    compute_maintenance,
-    compute_market_risk,
-    get_initial_fraction,
-)
+from node.perp.margin import MarketRisk, compute_maintenance, compute_market_risk
 from node.perp.mark import get_mark
 from node.perp.parameters import MarketParams
 from node.perp.status import Mode, get_mode, is_in_grace
 from node.perp.watch import ROOM_MAX
 from node.units import (
     PPB,
-    PPM,
     Address,
     FundingIndex,
-    Lots,
     MarketId,
     Quote,
-    RatePpm,
     Ticks,
     div_floor,
-    mul_div_ceil,
     mul_div_floor,
 )
 
@@ -144,13 +135,9 @@ def process_judgement(ledger: Ledger, owner: Address, sights: Sights) -> None:
         slack += part.equity
         initial += part.initial
         maintenance += part.maintenance
-        exposure = ledger.book(market).exposure_of(owner)
-        quoted += exposure.value
-        if part.open_notional:
-            size = get_position(ledger, owner, market).size
-            own = get_own_fraction(account, market)
-            weight += compute_weight(size, exposure, part.open_notional, own, sights[market])
-            room = min(room, compute_bracket_room(part.open_notional, sights[market]))
+        quoted += part.quoted
+        weight += compute_weight(part)
+        room = min(room, compute_bracket_room(part.open_notional, sights[market].params))
     slack -= initial if quoted else maintenance
     if slack < 0:
         ledger.watch.set_unsafe(owner)
@@ -161,27 +148,20 @@ def process_judgement(ledger: Ledger, owner: Address, sights: Sights) -> None:
     ledger.watch.set_room(owner, room, account.markets)
 
 
-def compute_weight(
-    size: Lots, exposure: Exposure, open_notional: Quote, own: RatePpm, sight: MarketSight
-) -> int:
-    """Return the most that a move by its whole price can cost in a market, in atoms, ceil.
+def compute_weight(part: MarketRisk) -> int:
+    """Return the most that a move by the whole price can cost in a market, in atoms.
 
     Equity depends on the lot's worth alone (mark and index in one number): it falls by at most
-    |size| lots. Margin depends on the mark: in one bracket open·(IMF + fee) grows with it, and what
-    is priced through it grows by the sells when it rises, by the buys when it falls. What the
-    roundings add is the caller's (`CEILINGS`).
+    what is held. Margin depends on the mark: in one bracket IM and fee grow with it, by what they
+    are, and what is priced through it grows by the sells when it rises, by the buys when it falls.
+    What the roundings add is the caller's (`CEILINGS`).
     """
-    fraction = max(own, get_initial_fraction(sight.params, open_notional))
-    slope = fraction + max(0, sight.params.taker_fee_ppm)
-    through = max(exposure.buys, exposure.sells)
-    return (abs(size) + through) * sight.value + mul_div_ceil(open_notional, slope, PPM)
+    return part.held + part.quoted + part.initial
 
 
-def compute_bracket_room(open_notional: Quote, sight: MarketSight) -> int:
+def compute_bracket_room(open_notional: Quote, params: MarketParams) -> int:
     """Return by how much the mark may rise before the next bracket, in ppb of it, floor (G1)."""
-    for bracket in sight.params.brackets:
-        if bracket.notional_from > open_notional:
-            open_value = div_floor(open_notional, sight.mark)  # Atoms by tick of mark, exact.
-            highest = mul_div_ceil(bracket.notional_from, 1, open_value) - 1
-            return mul_div_floor(highest - sight.mark, PPB, sight.mark)
+    for bracket in params.brackets:
+        if bracket.notional_from > open_notional > 0:
+            return mul_div_floor(bracket.notional_from - 1 - open_notional, PPB, open_notional)
     return ROOM_MAX

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.perp.account import get_own_fraction
-from node.perp.book import Book
+from node.perp.book import NO_EXPOSURE, Book
 from node.perp.funding import compute_pending
 from node.perp.ledger import Ledger
 from node.perp.mark import get_mark
@@ -52,6 +52,10 @@ class MarketRisk(NamedTuple):
     initial: Quote
     maintenance: Quote
     open_notional: Quote
+    held: Quote
+    """|size| · mark · K."""
+    quoted: Quote
+    """The larger side of what rests, reduce-only left out, · mark · K."""
 
 
 def compute_risk(ledger: Ledger, owner: Address) -> Risk:
@@ -99,6 +103,8 @@ def _take_worse(one: MarketRisk, other: MarketRisk) -> MarketRisk:
         max(one.initial, other.initial),
         max(one.maintenance, other.maintenance),
         max(one.open_notional, other.open_notional),
+        max(one.held, other.held),
+        max(one.quoted, other.quoted),
     )
 
 
@@ -116,22 +122,28 @@ def compute_market_risk_at(
     book = ledger.book(market)
     exposure = book.exposure_of(owner)
     value = mark * params.k
-    equity = size = 0
+    equity = size = held = quoted = 0
     maintenance = Quote(0)
     if position is not None:
         size = position.size
         equity = size * value
+        held = abs(equity)
         funding = ledger.fundings.get(market)
         if funding is not None and funding.index != position.funding_index:
             equity += div_floor(compute_pending(funding, position), PPB)
-        maintenance = compute_maintenance(params, Quote(abs(size) * value))
-    open_notional = Quote(max(exposure.buys + size, exposure.sells - size) * value)
+        maintenance = compute_maintenance(params, Quote(held))
+    open_notional = Quote(held)
+    if exposure is not NO_EXPOSURE:
+        open_notional = Quote(max(exposure.buys + size, exposure.sells - size) * value)
+        quoted = max(exposure.buys, exposure.sells) * value
     initial = compute_initial(params, open_notional, _get_own(ledger, owner, market))
     if params.taker_fee_ppm > 0:
         initial = Quote(initial + mul_div_ceil(open_notional, params.taker_fee_ppm, PPM))
     if exposure.highest_buy > mark or 0 < exposure.lowest_sell < mark:
         initial = Quote(initial + _compute_loss_through(book, owner, mark) * params.k)
-    return MarketRisk(Quote(equity), initial, maintenance, open_notional)
+    return MarketRisk(
+        Quote(equity), initial, maintenance, open_notional, Quote(held), Quote(quoted)
+    )
 
 
 def get_equity(ledger: Ledger, owner: Address) -> Quote:

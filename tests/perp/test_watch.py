@@ -20,13 +20,13 @@ from node.perp.health import (
 )
 from node.perp.leverage import process_own_margin
 from node.perp.liquidation import process_liquidations
-from node.perp.margin import compute_risk
+from node.perp.margin import compute_market_risk, compute_risk
 from node.perp.order import TimeInForce
 from node.perp.parameters import MarginBracket
 from node.perp.status import Mode
 from node.perp.trading import process_cancel_all, process_order
 from node.perp.watch import ROOM_MAX, Watch, compute_move
-from node.units import Address, Lots, MarketId, Quote, RatePpm
+from node.units import Address, MarketId, Quote, RatePpm
 from tests.helpers.ledger import (
     MARKET,
     DictLedger,
@@ -414,7 +414,7 @@ def test_own_margin_leaves_quotes_less_room_m4() -> None:
 
 def test_weight_is_what_a_move_by_the_whole_price_costs_g1_g2() -> None:
     # Long 10 with 20 bid and 15 offered: 10 lots of equity, 20 lots that would be bought too dear,
-    # and of 30 lots open 10 % and 500 ppm: 3,015.
+    # and of 30 lots open 10 % and 500 ppm: 3,015; with an own fraction of 20 %: 6,015.
     ledger = make_ledger(price=1_000, taker_fee_ppm=500)
     for number in (1, 2):
         make_trader(ledger, number, 10**6)
@@ -422,25 +422,21 @@ def test_weight_is_what_a_move_by_the_whole_price_costs_g1_g2() -> None:
     process_order(ledger, LONG, order(10, 1_000))
     process_order(ledger, LONG, order(20, 990))
     process_order(ledger, LONG, order(-15, 1_010))
-    exposure, sight = ledger.book(MARKET).exposure_of(LONG), get_sights(ledger)[MARKET]
 
-    def weigh(own: int) -> int:
-        return compute_weight(Lots(10), exposure, Quote(30_000), RatePpm(own), sight)
-
-    assert weigh(0) == 30_000 + 3_015
-    assert weigh(200_000) == 30_000 + 6_015
+    assert compute_weight(compute_market_risk(ledger, LONG, MARKET)) == 30_000 + 3_015
+    process_own_margin(ledger, LONG, MARKET, RatePpm(200_000))
+    assert compute_weight(compute_market_risk(ledger, LONG, MARKET)) == 30_000 + 6_015
 
 
 def test_room_ends_before_the_next_bracket_g1() -> None:
-    # 40 lots are 40,000 at 1,000: at 999 they are not; the bracket from 40,000 on asks for double.
-    sight = get_sights(make_ledger(price=999, brackets=BRACKETS))[MARKET]
+    # From 40,000 on double is asked for, from 90,000 on even more.
+    params = make_market_params(brackets=BRACKETS)
 
-    assert compute_bracket_room(Quote(40 * 999), sight) == 0
-    assert compute_bracket_room(Quote(39 * 999), sight) == 26 * 10**9 // 999  # to 1,025: 39,975
-    assert compute_bracket_room(Quote(91_908), sight) == ROOM_MAX
-    sight = get_sights(make_ledger(price=1_000, brackets=BRACKETS))[MARKET]
-    # 40 lots are in the second bracket already, up to 2,249: 89,960.
-    assert compute_bracket_room(Quote(40_000), sight) == 1_249_000_000
+    assert compute_bracket_room(Quote(0), params) == ROOM_MAX
+    assert compute_bracket_room(Quote(39_999), params) == 0
+    assert compute_bracket_room(Quote(20_000), params) == 19_999 * 10**9 // 20_000
+    assert compute_bracket_room(Quote(40_000), params) == 49_999 * 10**9 // 40_000
+    assert compute_bracket_room(Quote(90_000), params) == ROOM_MAX
 
 
 def test_move_is_the_larger_of_marks_and_worths_ceiled() -> None:
