@@ -57,7 +57,7 @@ class _Row(NamedTuple):
 
 
 class _Round:
-    """The accounts that one block judged, at its prices."""
+    """The accounts that one block judged, at its prices; never none."""
 
     __slots__ = ("rows", "sights")
 
@@ -67,8 +67,6 @@ class _Round:
 
     def find(self, sights: Mapping[MarketId, Sight]) -> Iterator[Address]:
         """Yield whoever is in a market that has moved by more than its room."""
-        if not self.rows:
-            return
         least = self.rows[0].room
         moves = []
         for market, was in self.sights.items():

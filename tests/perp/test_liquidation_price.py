@@ -134,3 +134,11 @@ def test_it_is_the_first_mark_against_the_position_at_which_l1_holds(
     marks = range(mark, 0, -1) if size > 0 else range(mark, mark + abs(worth) + 5_000)
     first = next((each for each in marks if is_liquidatable_at(ledger, each)), None)
     assert shown == (first or NO_PRICE)
+
+
+def test_without_a_mark_there_is_no_liquidation_price() -> None:
+    ledger = make_ledger(price=0)
+    make_trader(ledger, 1, 100)
+    hold(ledger, 10)
+
+    assert price_of(ledger) == NO_PRICE
