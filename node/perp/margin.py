@@ -98,13 +98,11 @@ def _add_up(balance: Quote, parts: Iterable[MarketRisk]) -> Risk:
 
 
 def _take_worse(one: MarketRisk, other: MarketRisk) -> MarketRisk:
-    return MarketRisk(
-        min(one.equity, other.equity),
-        max(one.initial, other.initial),
-        max(one.maintenance, other.maintenance),
-        max(one.open_notional, other.open_notional),
-        max(one.held, other.held),
-        max(one.quoted, other.quoted),
+    return one._replace(
+        equity=min(one.equity, other.equity),
+        initial=max(one.initial, other.initial),
+        maintenance=max(one.maintenance, other.maintenance),
+        open_notional=max(one.open_notional, other.open_notional),
     )
 
 

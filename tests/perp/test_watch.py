@@ -395,6 +395,24 @@ def test_ceilings_are_kept_for_each_market_l1() -> None:
     assert ledger.watch.take_candidates(get_sights(ledger), ()) == {LONG}
 
 
+def test_quotes_in_one_market_ask_for_im_in_all_g5() -> None:
+    # 20 lots bid at 1,000 and 10 held at 1,000 elsewhere: IM 3,000, MM of the position 500.
+    ledger = make_ledger(price=1_000)
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 1, 3_000)
+    make_trader(ledger, 2, 10**9)
+    process_order(ledger, SHORT, order(-10, 1_000, market=second))
+    process_order(ledger, LONG, order(10, 1_000, market=second))
+    process_order(ledger, LONG, order(20, 1_000))
+    process_watch(ledger, get_sights(ledger))
+    assert LONG not in ledger.watch.unsafe
+
+    set_price(ledger, 999, market=second)
+    process_watch(ledger, get_sights(ledger))
+
+    assert ledger.watch.unsafe == {LONG}
+
+
 def test_own_margin_leaves_quotes_less_room_m4() -> None:
     # 10 lots bid at 1,000 ask for 60 % instead of 10: 10,000 may be lost and 6,000 more asked for.
     ledger = make_ledger(price=1_000)
@@ -433,6 +451,7 @@ def test_room_ends_before_the_next_bracket_g1() -> None:
     params = make_market_params(brackets=BRACKETS)
 
     assert compute_bracket_room(Quote(0), params) == ROOM_MAX
+    assert compute_bracket_room(Quote(1), params) == 39_998 * 10**9
     assert compute_bracket_room(Quote(39_999), params) == 0
     assert compute_bracket_room(Quote(20_000), params) == 19_999 * 10**9 // 20_000
     assert compute_bracket_room(Quote(40_000), params) == 49_999 * 10**9 // 40_000
