@@ -198,15 +198,18 @@ async def get_proof(
 
 
 async def get_transaction_by_hash(context: Context, tx_hash: Hash32) -> Json:
-    """Return a transaction, mined or waiting, null if it is unknown."""
+    """Return a transaction, mined or waiting, null if it is unknown.
+
+    Who waits is asked first: what a block takes is on the chain before it leaves the mempool.
+    """
     recent = context.recent.find(tx_hash)
     if recent is not None:
         return render_mined(recent.block, recent.tx_index)
-    located = await context.core.transaction(tx_hash)
-    if located is not None:
-        return render_mined(located.block, located.tx_index)
     pending = context.core.pending_transaction(tx_hash)
-    return None if pending is None else render_pending(pending)
+    if pending is not None:
+        return render_pending(pending)
+    located = await context.core.transaction(tx_hash)
+    return None if located is None else render_mined(located.block, located.tx_index)
 
 
 async def get_transaction_by_block(context: Context, ref: BlockRef, index: int) -> Json:

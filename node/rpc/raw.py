@@ -36,11 +36,11 @@ async def get_raw_transaction(context: Context, tx_hash: Hash32) -> Json:
     recent = context.recent.find(tx_hash)
     if recent is not None:
         return data(recent.block.transactions[recent.tx_index].raw)
-    located = await context.core.transaction(tx_hash)
-    if located is not None:
-        return data(located.block.transactions[located.tx_index].raw)
     pending = context.core.pending_transaction(tx_hash)
-    return "0x" if pending is None else data(pending.raw)
+    if pending is not None:
+        return data(pending.raw)
+    located = await context.core.transaction(tx_hash)
+    return "0x" if located is None else data(located.block.transactions[located.tx_index].raw)
 
 
 async def get_raw_transaction_by_block(context: Context, ref: BlockRef, index: int) -> Json:

@@ -6,10 +6,12 @@ import pytest
 import rlp
 
 from node.chain.block import Block, encode_header
+from node.consensus.core import Located
 from node.crypto import keccak256
 from node.errors import MissingState
 from node.perp.account import EXCHANGE
 from node.system.contracts import TOKEN
+from node.units import Hash32
 from tests.rpc.chain import GWEI, Chain, RpcFailure, address, text
 
 UNKNOWN_HASH = "0x" + "00" * 31 + "01"
@@ -221,6 +223,23 @@ def test_a_waiting_transactions_price_is_its_cap(chain: Chain) -> None:
     places = ("blockHash", "blockNumber", "transactionIndex")
     assert [waiting[name] for name in places] == [None, None, None]
     assert chain.ask("eth_getTransactionReceipt", tx_hash) is None
+
+
+@pytest.mark.parametrize("method", ["eth_getTransactionByHash", "eth_getRawTransactionByHash"])
+def test_a_transaction_is_never_unknown_while_a_block_takes_it(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    tx_hash = chain.send(chain.sign("sender"))
+    look = chain.core.transaction
+
+    async def look_and_seal(wanted: Hash32) -> Located | None:
+        found = await look(wanted)
+        chain.seal()
+        return found
+
+    monkeypatch.setattr(chain.core, "transaction", look_and_seal)
+
+    assert chain.ask(method, tx_hash) not in (None, "0x")
 
 
 def test_system_transactions_are_ordinary_legacy_ones(traded: Chain) -> None:
