@@ -142,7 +142,7 @@ def find_candles(
     last = until_ms - 1
     time_ms = TimeMs(min(last - last % length + length - 1, ancestry.block.extension.time_ms))
     found: list[Candle] = []
-    while len(found) < limit:
+    while len(found) < limit and time_ms >= 0:
         bars = find_bars(ancestry, market, time_ms)
         if bars is None:
             break

@@ -25,6 +25,7 @@ Subscriptions to the same thing share one feed: it is computed once a block howe
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -100,7 +101,7 @@ class Event(NamedTuple):
     is_left: bool
 
 
-class Feed:
+class Feed(ABC):
     """Who listens to one thing, and how far they have been told."""
 
     def __init__(self, feeding: Feeding) -> None:
@@ -110,9 +111,9 @@ class Feed:
         """Those who wait for their first message."""
         self.sequence = 0
 
+    @abstractmethod
     async def advance(self, events: Sequence[Event]) -> None:
         """Tell the members what happened, and those who join how it stands."""
-        raise NotImplementedError
 
     def drop_gone(self) -> bool:
         """Forget subscriptions that ended; tell whether any is left."""

@@ -102,7 +102,7 @@ def test_candles_are_cut_by_time_and_by_block(busy: Chain) -> None:
     def count(span: dict[str, Any], block: Any = "latest") -> int:
         return len(busy.ask("perp_getCandles", MARKET, "1d", span, block)["candles"])
 
-    assert count({"untilMs": start}) == 0
+    assert count({"untilMs": start}) == count({"untilMs": 0}) == 0
     assert count({"untilMs": start + 1, "fromMs": start}) == 1
     assert count({"fromMs": start + 1}) == 0
     earlier = hex(head_of(busy) - 2)
@@ -122,6 +122,7 @@ def test_funding_is_shown_by_interval(busy: Chain) -> None:
     assert newest["endMs"] - newest["startMs"] == answer["intervalMs"]
     assert (newest["blockNumber"], newest["isClosed"]) == (head_of(busy), False)
     assert busy.ask("perp_getFundingHistory", MARKET, {"limit": 1})["intervals"] == [newest]
+    assert busy.ask("perp_getFundingHistory", MARKET, {"untilMs": 0})["intervals"] == []
 
 
 def test_funding_payments_are_those_that_were_settled(busy: Chain) -> None:
@@ -169,3 +170,14 @@ def test_a_cursor_of_a_block_that_is_not_here_is_refused(busy: Chain) -> None:
 
     with pytest.raises(RpcFailure, match="header for hash not found"):
         busy.ask("perp_getTrades", MARKET, {"cursor": cursor})
+
+
+def test_a_cursor_beyond_its_block_begins_at_its_block(busy: Chain) -> None:
+    head = busy.ask("eth_getBlockByNumber", "latest", False)["hash"]
+    everything = busy.ask("perp_getTrades", MARKET)
+
+    made_up = {"cursor": f"{head}-{10**18 - 1}-{10**10 - 1}"}
+
+    assert busy.ask("perp_getTrades", MARKET, made_up) == everything
+    assert busy.ask("perp_getTrades", MARKET, {"fromBlock": 2**53 - 1})["trades"] == []
+    assert busy.ask("perp_getFundingPayments", text("maker"), made_up)["next"] is None
