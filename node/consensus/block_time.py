@@ -62,7 +62,7 @@ class BlockTime:
         parent_ms = blockchain.head.block.extension.time_ms
         exact_ms = self.exact_ms
         if exact_ms is None and self.step_ms is not None:
-            exact_ms = parent_ms - parent_ms % 1_000 + self.step_ms
+            exact_ms = parent_ms - parent_ms % 1_000 + self.step_ms  # whole seconds stay whole
         if offset_ms is not None:
             time_ms = wall_ms + offset_ms
         elif exact_ms is not None:

@@ -211,6 +211,10 @@ class Development:
         """Let requests send in everybody's name, or no longer."""
         self._impersonates_all = is_on
 
+    def impersonated(self) -> Sequence[Address]:
+        """Return the accounts in whose name requests may send, one by one, ascending."""
+        return sorted(self._impersonated)
+
     def is_impersonated(self, address: Address) -> bool:
         """Tell whether requests may send in an account's name."""
         return self._impersonates_all or address in self._impersonated
@@ -287,7 +291,9 @@ class Development:
                 raise ActionImpossible("a fork is being carried out: go back when it is done")
             if sequencer.phase().name == STOPPED:
                 derived = None  # what a fault left in memory or in a table may be why
-            offset_ms = block.extension.time_ms - sequencer.wall_ms()
+            offset_ms = 0  # block 0 may be months old: block 1 is now, as on a fresh chain
+            if block.header.number > 0:
+                offset_ms = block.extension.time_ms - sequencer.wall_ms()
             blockchain.revert_to(
                 block, blockchain.next_epoch() + 1, offset_ms=offset_ms, derived=derived
             )

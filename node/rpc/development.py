@@ -100,8 +100,14 @@ def parse_mine(value: object) -> MineOptions:
 
 
 def parse_reset(value: object) -> None:
-    """Read the options of a reset; nothing can be forked from elsewhere."""
-    if not isinstance(value, Mapping) or value.get("forking") is not None:
+    """Read the options of a reset; nothing can be forked from elsewhere.
+
+    viem always sends an object to fork with, its members null unless something is wished.
+    """
+    forking = value.get("forking") if isinstance(value, Mapping) else value
+    if forking is None:
+        return
+    if not isinstance(forking, Mapping) or any(each is not None for each in forking.values()):
         raise ValueError("this chain has its own rules: it can't fork another")
 
 
@@ -188,6 +194,11 @@ async def set_next_block_timestamp(context: Context, seconds: int) -> Json:
 async def set_timestamp_interval(context: Context, seconds: int) -> Json:
     """Let each block be so many seconds after its parent."""
     await context.core.develop(Helper.set_step, seconds * 1_000)
+
+
+async def set_timestamp_interval_ms(context: Context, milliseconds: int) -> Json:
+    """Let each block be so many milliseconds after its parent: hardhat's name has its unit."""
+    await context.core.develop(Helper.set_step, milliseconds)
 
 
 async def remove_timestamp_interval(context: Context) -> Json:

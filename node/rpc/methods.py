@@ -559,9 +559,14 @@ METHODS: Final[Mapping[str, Method]] = {
         _SECONDS,
     ),
     **_helper(
-        "anvil_setBlockTimestampInterval hardhat_setBlockTimestampInterval",
+        "anvil_setBlockTimestampInterval",
         development.set_timestamp_interval,
         _SECONDS,
+    ),
+    **_helper(
+        "hardhat_setBlockTimestampInterval",
+        development.set_timestamp_interval_ms,
+        Param("milliseconds", development.parse_seconds, schema=_NUMBER_SCHEMA),
     ),
     **_helper(
         "anvil_removeBlockTimestampInterval hardhat_removeBlockTimestampInterval",

@@ -57,10 +57,13 @@ def _read(value: Mapping[str, Any], name: str, highest: int = INT256_MAX) -> int
 
 
 async def list_accounts(context: Context) -> Json:
-    """Return the development accounts for which the node signs for this caller."""
+    """Return the accounts in whose name this caller may send: the node's own, then impersonated."""
     if context.session.refusal is not None:
         return []
-    return [data(address) for address in context.accounts.addresses()]
+    addresses = context.accounts.addresses()
+    if context.core.has_development:
+        addresses += await context.core.develop(Development.impersonated)
+    return [data(address) for address in dict.fromkeys(addresses)]
 
 
 async def send_transaction(context: Context, request: SendRequest) -> Json:

@@ -221,6 +221,9 @@ def test_blocks_can_be_so_many_seconds_apart(chain: Chain) -> None:
     assert timestamp(chain) == before + 60
     assert chain.ask("anvil_removeBlockTimestampInterval") is True
     assert chain.ask("anvil_removeBlockTimestampInterval") is False
+    chain.ask("hardhat_setBlockTimestampInterval", 7_000)
+    chain.ask("evm_mine")
+    assert timestamp(chain) == before + 67
 
 
 def test_a_jump_in_time_is_one_gap_and_closes_the_market(chain: Chain) -> None:
@@ -391,7 +394,8 @@ def test_reset_goes_back_to_block_0(chain: Chain) -> None:
 
     assert number(chain) == 0
     chain.seal()
-    assert timestamp(chain) == chain.blockchain.genesis.time_ms // 1_000 + 1
+    assert timestamp(chain) == chain.now_ms // 1_000, "as on a fresh chain"
+    assert chain.ask("hardhat_reset", {"forking": {"blockNumber": None}}) is None  # viem's words
     assert refusal(chain, "anvil_reset", {"forking": {"jsonRpcUrl": "http://x"}})[0] == -32602
 
 
@@ -448,6 +452,12 @@ def test_an_impersonated_account_can_t_spend_what_it_has_not(chain: Chain) -> No
 
     assert (code, message.split(":")[0]) == (-32602, "insufficient funds for gas * price + value")
     assert nonce(chain, "stranger") == 0
+
+
+def test_impersonated_accounts_are_listed_as_ethers_wants_it(chain: Chain) -> None:
+    chain.ask("anvil_impersonateAccount", text("stranger"))
+
+    assert chain.ask("eth_accounts") == [text("stranger")]
 
 
 def test_nobody_is_impersonated_who_was_not_asked_for_or_no_longer(chain: Chain) -> None:
