@@ -22,7 +22,9 @@ from node.chain.crash import crash_point
 from node.chain.development import (
     NONE,
     Development,
+    LoadState,
     Operation,
+    check_native_state,
     decode_operation,
     is_operation,
 )
@@ -31,6 +33,14 @@ from node.chain.execution import Applied, BlockInput, apply_block
 from node.chain.genesis import Genesis, document_hash
 from node.chain.genesis_block import build_genesis_ledger
 from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.loading import (
+    LoadedState,
+    compute_changes,
+    dump_state,
+    merge_changes,
+    open_loaded,
+    parse_dump,
+)
 from node.chain.log_search import FoundLog, match_receipts, may_match
 from node.chain.sealing import ZERO_HASH, seal
 from node.chain.store import BlockStore, Revert
@@ -48,8 +58,11 @@ from node.errors import (
     HeaderMismatch,
     InvalidCertificate,
     InvalidTransaction,
+    InvariantViolation,
+    OperationRefused,
 )
 from node.governance.validators import ValidatorSet
+from node.perp.invariants import check_all
 from node.state.flat import untag_row
 from node.state.kv import KeyValue
 from node.state.store import (
@@ -60,7 +73,8 @@ from node.state.store import (
     StateReader,
     StateStore,
 )
-from node.system.contracts import GOVERNANCE
+from node.system.contracts import GOVERNANCE, TOKEN
+from node.system.invariants import check_state
 from node.units import Address, Hash32, Height, TimeMs
 
 UNCERTIFIED_HALVING = 4
@@ -159,7 +173,11 @@ class Blockchain:
             )
         else:
             certificate = None
-        ledger = self._ledger(parent.state, parent.derived, parent.block, time_ms)
+        state, derived = parent.state, parent.derived
+        loaded = self._open_loaded(development, time_ms)
+        if loaded is not None:
+            state, derived = loaded, Derived(loaded, {}, None)
+        ledger = self._ledger(state, derived, parent.block, time_ms)
         if self.before_apply is not None:
             self.before_apply(ledger)
         gas_limit = self.compute_gas_limit(extension.certified_height)
@@ -172,7 +190,11 @@ class Blockchain:
         applied = apply_block(ledger, inputs)
         dev_epoch = max(extension.dev_epoch, ledger.status.dev_epoch)
         extension = extension._replace(dev_epoch=dev_epoch)
-        commit = self.states.commit(parent.block.header.state_root, ledger.changes())
+        changes = ledger.changes()
+        if loaded is not None:
+            derived.load(ledger.market_ids)
+            changes = merge_changes(compute_changes(parent.state, loaded), changes)
+        commit = self.states.commit(parent.block.header.state_root, changes)
         block = seal(applied, extension, parent.block.header, commit.root, inputs)
         crash_point("block: executed")
         return Executed(block, applied.receipts, ledger, commit, certificate)
@@ -454,6 +476,39 @@ class Blockchain:
                 self.finalized = first  # until whoever knows the snapshots says more
             for listener in self._reverted:
                 listener(left)
+
+    def _open_loaded(self, operations: Sequence[Operation], time_ms: TimeMs) -> LoadedState | None:
+        """Return the state that an operation loads, checked whole; None if none does."""
+        contents = [each.content for each in operations if isinstance(each, LoadState)]
+        if not contents:
+            return None
+        parent = self.head.block
+        height = Height(parent.header.number + 1)
+        try:
+            dump = parse_dump(contents[-1])
+            if dump.genesis_hash != self.genesis_hash:
+                raise OperationRefused(
+                    f"the state is of genesis 0x{dump.genesis_hash.hex()}, "
+                    f"not of 0x{self.genesis_hash.hex()}"
+                )
+            if dump.time_ms >= time_ms:
+                raise OperationRefused(f"its time is {dump.time_ms} ms, the block's {time_ms}")
+            loaded = open_loaded(dump, self.head.state, parent)
+            ledger = self._ledger(loaded, Derived(loaded, {}, None), parent, time_ms)
+            check_all(ledger)
+            balances = loaded.records(TOKEN, keys.TOKEN_BALANCES.prefix)
+            decode = keys.TOKEN_BALANCES.codec.decode
+            check_state(ledger, ((Address(key[5:25]), decode(row)) for key, row in balances))
+            check_native_state(ledger, self.genesis, loaded.accounts())
+        except (OperationRefused, InvariantViolation) as refusal:
+            reason = OperationRefused(str(refusal))
+            raise BodyMismatch(height, "loaded state", "included", str(refusal)) from reason
+        return loaded
+
+    def dump_head(self) -> bytes:
+        """Return the head's state as `LoadState` takes it; raise OperationRefused if too long."""
+        head = self.head
+        return dump_state(head.state, head.block, self.genesis_hash)
 
     def development(self) -> Development:
         """Return what development operations have added up to at the head."""

@@ -12,6 +12,7 @@ their supply; a nonce never goes back. Only the protocol's own rules are called.
     RepeatPrices              every reporter says again what the market's last accepted price was
     BeginEpoch                the first block after a revert
     Call                      a transaction of an account whose key nobody needs (impersonation)
+    LoadState                 a whole state in place of the parent's (`chain.loading`)
 """
 
 from __future__ import annotations
@@ -120,6 +121,13 @@ class Call(NamedTuple):
     data: bytes
 
 
+class LoadState(NamedTuple):
+    """Begin the block with another state."""
+
+    content: bytes
+    """As `anvil_dumpState` hands it out: gzip over JSON."""
+
+
 Operation = (
     SetBalance
     | AddBalance
@@ -130,6 +138,7 @@ Operation = (
     | RepeatPrices
     | BeginEpoch
     | Call
+    | LoadState
 )
 
 PACING = (SetTimeOffset, BeginEpoch, RepeatPrices)
@@ -147,6 +156,7 @@ KINDS: Mapping[type[Operation], int] = {
     RepeatPrices: 7,
     BeginEpoch: 8,
     Call: 9,
+    LoadState: 10,
 }
 """The codes are for ever."""
 
@@ -311,4 +321,5 @@ _RULES: Mapping[type[Operation], Callable[[StateLedger, Any], None]] = {
     SetTimeOffset: _process_offset,
     RepeatPrices: _process_repeat,
     BeginEpoch: _process_epoch,
+    LoadState: lambda ledger, operation: None,  # the ledger stands on it already
 }

@@ -22,8 +22,15 @@ import structlog
 from node.chain import keys
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain, Head
-from node.chain.development import Call, Operation, RepeatPrices, encode_operation
+from node.chain.development import (
+    Call,
+    LoadState,
+    Operation,
+    RepeatPrices,
+    encode_operation,
+)
 from node.chain.ledger import Derived
+from node.chain.loading import parse_dump
 from node.consensus.mempool import Mempool
 from node.consensus.phase import LAGGING, OPEN, STOPPED
 from node.consensus.sequencer import Sequencer
@@ -82,6 +89,21 @@ class Development:
                 head = self._blockchain.head.block
                 nonce = self._blockchain.ledger_after(head).get_nonce(sender)
             return self.operate(Call(sender, nonce, to, value, data))
+
+    def dump(self) -> bytes:
+        """Return the head's whole state; raise OperationRefused where it is too long to load."""
+        return self._blockchain.dump_head()
+
+    def load(self, content: bytes) -> Sealed:
+        """Go on with a dumped state, at its time or later; raise OperationRefused.
+
+        One whose genesis is another, or that does not stand by itself, is refused.
+        """
+        time = self._sequencer.time
+        late_ms = parse_dump(content).time_ms + 1 - time()
+        if late_ms > 0:
+            self._seal([], offset_ms=time.offset_ms() + late_ms)
+        return self.operate(LoadState(content))
 
     # --- blocks and time -------------------------------------------------------------------------
 

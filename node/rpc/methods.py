@@ -640,6 +640,18 @@ METHODS: Final[Mapping[str, Method]] = {
         development.rollback,
         Param("depth", development.parse_int64, 1, _NUMBER_SCHEMA),
     ),
+    **_helper(
+        "anvil_dumpState hardhat_dumpState",
+        development.dump_state,
+        Param("preserveHistoricalStates", parse_bool, False, BOOLEAN),
+        result=HEX_DATA,
+    ),
+    **_helper(
+        "anvil_loadState hardhat_loadState",
+        development.load_state,
+        Param("state", parse_data, schema=HEX_DATA),
+        result=const(True),
+    ),
     **_helper("anvil_nodeInfo", development.node_info, result=ref("AnvilNodeInfo")),
     **_helper("anvil_metadata hardhat_metadata", development.metadata, result=ref("AnvilMetadata")),
     **_helper("anvil_setLoggingEnabled hardhat_setLoggingEnabled", development.set_logging, _IS_ON),

@@ -275,3 +275,20 @@ def test_the_time_offset_is_what_the_last_operation_said(
 
     assert network.sequencer.time.offset_ms() == 7_000
     assert network.head.extension.time_ms == network.clock.now_ms + 7_000
+
+
+def test_validators_execute_a_loaded_state(network: Network, helpers: Development) -> None:
+    network.open_market()
+    content = helpers.dump()
+    helpers.operate(SetBalance(OTHER, Wei(9)))
+    network.deliver()
+
+    helpers.load(content)
+    network.deliver()
+
+    assert heads(network) == {network.head.hash}
+    assert network.certified == network.head.header.number
+    assert network.followers[0].blockchain.head.state.get_account(OTHER) is not None
+    network.seal()
+    assert network.certified == network.head.header.number
+    assert network.disputes() == []

@@ -127,6 +127,28 @@ def test_there_is_no_code_and_no_slot_to_set(chain: Chain, method: str) -> None:
     assert refusal(chain, method, text("maker"), "0x00")[0] == -32601
 
 
+def test_a_dumped_state_is_gone_on_with(chain: Chain) -> None:
+    chain.open_market()
+    chain.trade()
+    account, book = chain.ask("perp_getAccount", text("taker")), chain.ask("perp_getOrderBook", 1)
+    dumped = chain.ask("anvil_dumpState")
+    assert bytes.fromhex(dumped[2:])[:2] == b"\x1f\x8b", "gzip, as anvil's"
+    then = timestamp(chain)
+    chain.send(chain.sign_call("maker", "Exchange", "cancelAllOrders", 1))
+    chain.ask("anvil_setBalance", text("maker"), 1)
+    chain.ask("anvil_reset")
+
+    assert chain.ask("anvil_loadState", dumped) is True
+
+    loaded = chain.ask("perp_getAccount", text("taker"))
+    assert loaded["balance"] == account["balance"]
+    assert [each["size"] for each in loaded["positions"]] == [{"lots": 100, "decimal": "0.0100"}]
+    assert chain.ask("perp_getOrderBook", 1) == book
+    assert chain.ask("perp_getMarkets")[0]["mode"] == "OPEN"
+    assert timestamp(chain) - then <= 1
+    assert refusal(chain, "hardhat_loadState", "0x1234")[0] == -32602
+
+
 # --- blocks and time ------------------------------------------------------------------------------
 
 
