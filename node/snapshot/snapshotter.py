@@ -1,8 +1,8 @@
 """A validator's snapshots: made in a thread of their own, at heights that all validators share.
 
-Every `interval` blocks, and where the council halts the chain. The thread gives way between slices
-and rests as long as it worked, so that an export never takes more than half of one processor.
-What a crash interrupted is made when the node starts again: states are kept.
+Every `interval` blocks, and where the council halts the chain or a maintenance begins. The thread
+gives way between slices and rests as long as it worked, so that an export never takes more than
+half of one processor. What a crash interrupted is made when the node starts again: states are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from node.chain.blockchain import Blockchain, Head
 from node.chain.transition import decode_transition
 from node.errors import MissingState, PerpnodeError
 from node.perp.events import TRANSITION_KINDS, ModeChanged
-from node.perp.status import CHAIN, Mode
+from node.perp.status import CHAIN, ModeReason
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
 from node.snapshot.export import ExportJob
 from node.snapshot.manifest import Manifest
@@ -132,9 +132,12 @@ class Snapshotter:
 
     def _find_missed(self) -> Block | None:
         """Return the newest block of which a snapshot is due; making it twice changes nothing."""
-        height = self._blockchain.head.block.header.number
+        head = self._blockchain.head.block
+        height = head.header.number
         due = Height(height - height % self._interval)
         block = self._blockchain.block_at(due) if due else None
+        if is_due(head, self._interval):
+            block = head
         if block is None:
             return None
         try:
@@ -145,16 +148,21 @@ class Snapshotter:
 
 
 def is_due(block: Block, interval: int) -> bool:
-    """Tell whether every validator makes a snapshot of this block: by height, or at a halt."""
+    """Tell whether every validator makes a snapshot of this block: by height, or as the last one
+    before the council closes the chain: at a halt, and where a maintenance begins.
+    """
     if block.header.number == 0:
         return False
-    return block.header.number % interval == 0 or _is_halt(block)
+    return block.header.number % interval == 0 or _is_closing(block)
 
 
-def _is_halt(block: Block) -> bool:
+def _is_closing(block: Block) -> bool:
     events = (decode_transition(each) for each in block.transitions if each[0] == MODE_CHANGED)
     return any(
-        isinstance(event, ModeChanged) and event.market == CHAIN and event.mode == Mode.HALTED
+        isinstance(event, ModeChanged)
+        and event.market == CHAIN
+        and event.mode > event.mode_before
+        and event.reason == ModeReason.GOVERNANCE
         for event in events
     )
 

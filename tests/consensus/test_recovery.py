@@ -157,9 +157,35 @@ def test_a_plan_of_a_chain_that_went_on_is_refused(case: Case) -> None:
 def test_an_operator_who_wants_to_be_asked_is(case: Case) -> None:
     careful = case.make(case.twin(), asks_operator=True)
 
+    told: list[bytes] = []
+    careful.on_carried(told.append)
+
     assert not careful.on_plan("validator 1", case.data)
+    assert not careful.on_plan("validator 2", case.data)
     assert careful.fork is None
+    assert told == [case.data], "it passes on what it verified"
     assert careful.submit(case.data).is_new
+
+
+def test_a_refused_plan_is_no_obstacle_to_the_good_one(case: Case) -> None:
+    bad = encode_signed_plan(approve(case.plan, COUNCIL[:1]))
+
+    assert not case.recovery.on_plan("validator 1", bad)
+    assert case.recovery.on_plan("validator 2", case.data)
+
+
+def test_a_plan_that_lacked_something_is_tried_again(case: Case, tmp_path: Path) -> None:
+    now = case.plan.header.time_ms
+    directory = SnapshotDirectory(tmp_path / "later")
+    recovery = Recovery(case.twin(), Hold(), clock_ms=lambda: now, directory=directory)
+    assert not recovery.on_plan("validator 1", case.data)
+
+    manifest = export(case.story.chain, case.story.snapshot, directory)
+    certify(case.story.chain, directory, manifest)
+    assert not recovery.on_tick(), "not at once"
+    now = TimeMs(now + 5_000)
+
+    assert recovery.on_tick()
 
 
 def test_a_peers_bad_plan_is_dropped(case: Case) -> None:

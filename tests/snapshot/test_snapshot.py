@@ -9,7 +9,10 @@ import pytest
 
 from node.chain.blockchain import Blockchain
 from node.chain.store import BlockStore
+from node.chain.transition import encode_transition
 from node.errors import InvalidSnapshot, OperatorError
+from node.perp.events import ModeChanged
+from node.perp.status import CHAIN, Mode, ModeReason
 from node.snapshot.chunks import compress, decompress
 from node.snapshot.directory import SnapshotDirectory, SnapshotId, load_manifest, load_signatures
 from node.snapshot.export import ExportJob
@@ -20,7 +23,7 @@ from node.snapshot.snapshotter import Signer, Snapshotter, is_due
 from node.snapshot.verify import verify_snapshot
 from node.state.kv import LevelDb
 from node.units import Height
-from tests.helpers.chain import Chain
+from tests.helpers.chain import BTC, Chain
 from tests.snapshot.story import (
     PRICE,
     SEEDS,
@@ -422,6 +425,27 @@ def test_retention_keeps_the_newest_and_what_forks_name(directory: SnapshotDirec
 
     assert gone == [ids[1], ids[2], ids[3]]
     assert directory.ids() == [ids[0], ids[4], ids[5]]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_wanted"),
+    [
+        (ModeChanged(CHAIN, Mode.OPEN, Mode.HALTED, ModeReason.GOVERNANCE), True),
+        (ModeChanged(CHAIN, Mode.CANCEL_ONLY, Mode.HALTED, ModeReason.GOVERNANCE), True),
+        # A maintenance begins.
+        (ModeChanged(CHAIN, Mode.OPEN, Mode.CANCEL_ONLY, ModeReason.GOVERNANCE), True),
+        (ModeChanged(CHAIN, Mode.HALTED, Mode.CANCEL_ONLY, ModeReason.GOVERNANCE), False),
+        (ModeChanged(CHAIN, Mode.OPEN, Mode.CANCEL_ONLY, ModeReason.GAP), False),
+        (ModeChanged(BTC, Mode.OPEN, Mode.CANCEL_ONLY, ModeReason.GOVERNANCE), False),
+    ],
+)
+def test_a_block_is_due_where_the_council_closes_the_chain(
+    story: Story, change: ModeChanged, is_wanted: bool
+) -> None:
+    transition = encode_transition(change)
+    assert transition is not None
+
+    assert is_due(story.snapshot._replace(transitions=(transition,)), 10**6) is is_wanted
 
 
 def test_genesis_is_never_due(story: Story) -> None:
