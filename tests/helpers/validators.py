@@ -85,12 +85,25 @@ class Network:
         self._reporting = threading.Thread(target=self._report)
         self.failures: list[Exception] = []
 
-    def follower(self, index: int, *, peer_port: int | None = None) -> Follower:
+    def link_validators(self) -> None:
+        """Have each validator link to those before it as well; before they are started."""
+        ports = [free_port() for _ in self.validators]
+        self.validators = [
+            self.follower(
+                index,
+                "--peer-port",
+                str(port),
+                *(f"--peer=wss://127.0.0.1:{before}" for before in ports[:index]),
+            )
+            for index, port in enumerate(ports)
+        ]
+
+    def follower(self, index: int, *flags: str, peer_port: int | None = None) -> Follower:
         """Return a validator's process, not started."""
         peer = f"wss://127.0.0.1:{peer_port or self.peer_port}"
         data_dir = self.path / f"validator-{index}"
         key = self.key_paths[index]
-        return Follower("validator", self.genesis, data_dir, peer, key, *self._common)
+        return Follower("validator", self.genesis, data_dir, peer, key, *self._common, *flags)
 
     def __enter__(self) -> Self:
         for node in (self.sequencer, *self.validators):
