@@ -51,9 +51,12 @@ class QuickProtocol(HttpToolsProtocol):
         self._front = front
         self._heads = heads
         self._answer_head = answer_head
-        self._is_between = False
-        """Whether a request was complete and no other has begun."""
+        self._is_between = True
+        """Whether what comes now begins a request."""
         self._was_quick = False
+        self._start = b""
+        self._start_headers: list[tuple[bytes, bytes]] = []
+        """uvicorn's own: a new list each second, with the date."""
 
     def data_received(self, data: bytes) -> None:
         """Answer a request at once, or hand it to uvicorn."""
@@ -61,8 +64,9 @@ class QuickProtocol(HttpToolsProtocol):
         head = data[:end]
         length = self._heads.find(head)
         if length is None:
+            began_here = self._is_between
             super().data_received(data)
-            if self._is_between and self._is_plain_post(len(data) - end):
+            if began_here and self._is_between and self._is_plain_post(len(data) - end):
                 self._heads.keep(head, self.headers)
             return
         answer = None
@@ -72,7 +76,7 @@ class QuickProtocol(HttpToolsProtocol):
             super().data_received(data)
         else:
             self._was_quick = True
-            self.transport.write(self._start() + b"%d\r\n\r\n%b" % (len(answer), answer))
+            self.transport.write(self._make_start() + b"%d\r\n\r\n%b" % (len(answer), answer))
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
@@ -96,8 +100,8 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _is_busy(self) -> bool:
         """Tell whether an answer is under way, or the peer does not read what is written."""
-        is_answering = not self.cycle.response_complete
-        return is_answering or self.flow.write_paused or self.transport.is_closing()
+        is_idle: bool = getattr(self.cycle, "response_complete", True)  # None at first
+        return not is_idle or self.flow.write_paused or self.transport.is_closing()
 
     def _is_plain_post(self, rest: int) -> bool:
         """Tell whether what was just parsed is one whole request that keeps its connection."""
@@ -108,6 +112,10 @@ class QuickProtocol(HttpToolsProtocol):
             and (b"content-length", b"%d" % rest) in self.headers
         )
 
-    def _start(self) -> bytes:
-        date = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        return b"HTTP/1.1 200 OK\r\n%b%bcontent-length: " % (date, self._answer_head)
+    def _make_start(self) -> bytes:
+        headers = self.server_state.default_headers
+        if headers is not self._start_headers:
+            date = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._start = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: " % (date, self._answer_head)
+            self._start_headers = headers
+        return self._start

@@ -172,6 +172,44 @@ def test_requests_are_answered_in_order_however_they_are_cut(
     tell(traded, story)
 
 
+def test_only_what_begins_a_request_is_known(traded: Chain, slow_answers: list[bytes]) -> None:
+    """A segment that ends one request and holds the next is no head, though it ends in one."""
+    first, second = request(1), request(2, more=b"X-Second: request\r\n")
+    mixed = first[-5:] + second
+
+    async def story(connection: Connection) -> None:
+        await connection.send(first[:-5], mixed)
+        assert json.loads((await connection.answer())[1]) == ANSWER
+        await connection.answer()
+        await connection.send(mixed)
+        head, _ = await connection.answer()
+        assert head.startswith(b"HTTP/1.1 400 ")
+
+    tell(traded, story)
+
+
+def test_a_known_head_is_known_on_every_connection(
+    traded: Chain, slow_answers: list[bytes]
+) -> None:
+    async def run() -> None:
+        desk = Desk(traded.core)
+        server = RpcServer(desk, Policy("127.0.0.1"), listen("127.0.0.1", 0))
+        await server.start()
+        try:
+            for _ in range(3):
+                connection = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+                await connection.send(request())
+                assert json.loads((await connection.answer())[1]) == ANSWER
+                connection.writer.close()
+        finally:
+            desk.close()
+            await server.stop()
+
+    asyncio.run(run())
+
+    assert len(slow_answers) == 1
+
+
 def test_a_known_head_within_a_body_is_body(traded: Chain) -> None:
     async def story(connection: Connection) -> None:
         await connection.send(request(1))
