@@ -466,7 +466,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="make bench ARGS=rpc", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--load", type=int, default=1_400, help="transactions a second meanwhile")
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument("--singles", type=int, default=1_000, help="sent one by one")
     parser.add_argument("--accounts", type=int, default=500)
     parser.add_argument(
