@@ -23,6 +23,15 @@ class Role(StrEnum):
     """Recomputes the sequencer's blocks; has no key, signs nothing."""
 
 
+class LogFormat(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    """For people: time, level, event, key=value."""
+    JSON = "json"
+    """For machines: one object a line, the same fields."""
+
+
 class NodeConfig(NamedTuple):
     """How one node process runs."""
 
@@ -56,6 +65,7 @@ class NodeConfig(NamedTuple):
     """Private keys of development accounts for which the node signs; only with dev: true."""
     faults: bool = False
     """Whether debug_injectFault exists (DESIGN section 9); a sequencer's alone."""
+    log_format: LogFormat = LogFormat.TEXT
 
 
 def wall_time_ms() -> TimeMs:

@@ -18,7 +18,7 @@ from node.chain.block import Block
 from node.chain.blockchain import Blockchain
 from node.chain.genesis import Genesis, document_hash, read_genesis, render_genesis
 from node.chain.store import BlockStore
-from node.config import NodeConfig, Role, wall_time_ms
+from node.config import LogFormat, NodeConfig, Role, wall_time_ms
 from node.consensus.block_time import BlockTime
 from node.consensus.core import Core
 from node.consensus.development import Development
@@ -111,7 +111,7 @@ def run_node(config: NodeConfig) -> None:
     key = None if config.key_path is None else read_node_key(config.key_path)
     _check_role(config, key)
     blockchain, database = open_blockchain(config.genesis_path, config.data_dir)
-    _configure_log()
+    configure_log(config.log_format)
     gc.freeze()
     gc.set_threshold(*COLLECT_EVERY)
     try:
@@ -123,18 +123,28 @@ def run_node(config: NodeConfig) -> None:
         database.close()
 
 
-def _configure_log() -> None:
+def configure_log(log_format: LogFormat) -> None:
     """Log to standard error, a line an event; tracebacks without locals, which may be keys."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
+            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False)
+            if log_format == LogFormat.TEXT
+            else structlog.processors.TimeStamper(fmt="iso"),
+            *_RENDERERS[log_format],
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+_RENDERERS: dict[LogFormat, list[structlog.typing.Processor]] = {
+    LogFormat.TEXT: [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ],
+    LogFormat.JSON: [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+}
 
 
 def _check_role(config: NodeConfig, key: NodeKey | None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from node.cli.flags import choose_block_time, require_addresses, require_private
-from node.config import NodeConfig, Role
+from node.config import LogFormat, NodeConfig, Role
 
 
 def run(
@@ -54,6 +54,9 @@ def run(
         Path | None,
         typer.Option(help="Keys of development accounts to sign for, on a chain with dev: true."),
     ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="How the log on standard error is written.")
+    ] = LogFormat.TEXT,
     end_with_parent: Annotated[bool, typer.Option("--end-with-parent", hidden=True)] = False,
 ) -> None:
     """Run a node until SIGINT or SIGTERM."""
@@ -77,6 +80,7 @@ def run(
         confirm_forks=confirm_forks,
         faults=faults,
         accounts_path=accounts_file,
+        log_format=log_format,
     )
     if end_with_parent:
         from node.devnet.lifeline import end_with_parent as watch_parent

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 OPEN = "open"
 """Blocks are made, or followed."""
+SYNCING = "syncing"
+"""A node that follows is behind: blocks that it knows of are on their way."""
 LAGGING = "lagging"
 """Too many blocks wait for certificates: sealing pauses, and resumes by itself."""
 WITHHOLDING = "withholding"
@@ -21,6 +23,8 @@ FORKING = "forking"
 """A fork is carried out: the old head is served until the new branch is beyond it."""
 STOPPED = "stopped"
 """Nothing is sealed, signed or followed any more, for the reason given; reads go on."""
+
+PHASES = (OPEN, SYNCING, LAGGING, WITHHOLDING, FORKING, STOPPED)
 
 
 class Phase(NamedTuple):

@@ -14,6 +14,7 @@ from node.perp.ledger import Ledger
 from node.perp.liquidation_price import compute_liquidation_price
 from node.perp.margin import compute_market_risk, compute_risk
 from node.perp.mark import get_mark
+from node.perp.oracle import get_fresh_reports
 from node.perp.order import Order, Trigger
 from node.perp.parameters import MarketParams
 from node.perp.status import MarketStatus, Mode, get_mode, get_status, is_in_grace
@@ -48,6 +49,8 @@ class MarketView(NamedTuple):
     """The last accepted price; 0 before the first (P2)."""
     oracle_time_ms: TimeMs
     """When it was accepted; 0 if not within the jump window (P2)."""
+    reported_ms: TimeMs
+    """When the newest report was observed, of whatever price; 0 before the first (P1)."""
     is_stale: bool
     """Fewer fresh reports than a quorum (P1)."""
     is_jump: bool
@@ -173,6 +176,10 @@ def compute_market_view(ledger: Ledger, market: MarketId) -> MarketView:
         mark=get_mark(ledger, market),
         oracle=oracle.price,
         oracle_time_ms=oracle.accepted[-1].time_ms if oracle.accepted else TimeMs(0),
+        reported_ms=max(
+            (each.observed_ms for each in get_fresh_reports(ledger, market, TimeMs(0))),
+            default=TimeMs(0),
+        ),
         is_stale=oracle.stale,
         is_jump=bool(oracle.jump),
         funding=get_funding(ledger, market),

@@ -36,6 +36,23 @@ class Reply(NamedTuple):
     """The answer holds as long as `Backend.changes` is this; None: once only."""
 
 
+class FrontCounts(NamedTuple):
+    """What the front knows and the core does not."""
+
+    kept_answers: int
+    """Requests that were answered by what was kept of earlier ones."""
+    connections: int
+    """Open ones, WebSocket included."""
+
+
+class Page(NamedTuple):
+    """An answer to a plain GET."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+
+
 class Conversation(Protocol):
     """One WebSocket connection: what it asks, and what it is told in order."""
 
@@ -67,6 +84,9 @@ class Backend(Protocol):
 
     async def admit(self, transactions: Sequence[Transaction]) -> Sequence[bytes | None]:
         """Hand transactions to the mempool, in order; None: taken, else the error member."""
+
+    async def page(self, path: str, counts: FrontCounts) -> Page | None:
+        """Return what a GET of a path shows, None if there is nothing."""
 
     def open(self, refusal: str | None) -> Conversation:
         """Begin a conversation."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from node.rpc.backend import Asker, Conversation
+from node.rpc.backend import Asker, Conversation, FrontCounts
 from node.rpc.desk import Desk
 from node.rpc.wire import Frames, Kind, decode_transaction
 
@@ -59,6 +59,8 @@ class CoreEnd(Frames):
                 self._begin(self._answer(*arguments))
             case Kind.ADMIT:
                 self._begin(self._admit(*arguments))
+            case Kind.PAGE:
+                self._begin(self._page(*arguments))
             case Kind.ASK:
                 self._begin(self._ask(*arguments))
             case Kind.READ:
@@ -96,6 +98,9 @@ class CoreEnd(Frames):
     async def _admit(self, question: int, transactions: Sequence[Sequence[Any]]) -> None:
         decoded = [decode_transaction(each) for each in transactions]
         self.write(Kind.REPLY, question, await self._desk.admit(decoded))
+
+    async def _page(self, question: int, path: str, *counts: int) -> None:
+        self.write(Kind.REPLY, question, await self._desk.page(path, FrontCounts(*counts)))
 
     async def _ask(self, question: int, number: int, body: bytes) -> None:
         told = self._conversations.get(number)

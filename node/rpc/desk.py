@@ -15,12 +15,14 @@ from node.chain.block import Block, Receipt
 from node.chain.transaction import Transaction
 from node.consensus.core import Core
 from node.rpc.accounts import Accounts
-from node.rpc.backend import GOING_AWAY, Asker, Reply
+from node.rpc.backend import GOING_AWAY, Asker, FrontCounts, Page, Reply
 from node.rpc.context import Context, Session
 from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import render_refusal
 from node.rpc.filters import Filters
 from node.rpc.methods import LASTING, METHODS, Method
+from node.rpc.metrics import Metrics
+from node.rpc.operation import get_page
 from node.rpc.recent import RecentBlocks
 from node.rpc.subscriptions import Subscriber, Subscriptions
 
@@ -37,7 +39,8 @@ class Desk:
     ) -> None:
         self.changes = 0
         self._core = core
-        self._dispatcher = Dispatcher(methods)
+        self._metrics = Metrics(core)
+        self._dispatcher = Dispatcher(methods, metrics=self._metrics)
         self._accounts = accounts or Accounts()
         self._loop = asyncio.get_running_loop()
         self._version = core.version()
@@ -80,6 +83,10 @@ class Desk:
         refusals = await self._core.admit(transactions)
         self._note_version()
         return [None if each is None else render_refusal(each) for each in refusals]
+
+    async def page(self, path: str, counts: FrontCounts) -> Page | None:
+        """Return what a GET of a path shows, None if there is nothing."""
+        return await get_page(self._core, self._metrics, path, counts)
 
     def open(self, refusal: str | None) -> DeskConversation:
         """Begin a conversation."""
@@ -143,6 +150,7 @@ class Desk:
 
     def _on_head(self, block: Block, receipts: Sequence[Receipt]) -> None:
         self._note_version()
+        self._metrics.on_head(block, receipts)
         self._recent.on_head(block, receipts)
         self._filters.on_head(block)
         self._subscriptions.on_head(block, receipts)

@@ -8,6 +8,7 @@ an error answer: here stands the one `except Exception` of the front.
 import asyncio
 from collections.abc import Mapping, Sequence
 from inspect import iscoroutinefunction
+from time import perf_counter
 from typing import Any, Final
 
 import orjson
@@ -25,6 +26,7 @@ from node.rpc.errors import (
     to_rpc_error,
 )
 from node.rpc.methods import METHODS, Method
+from node.rpc.metrics import Metrics
 from node.rpc.parameters import read_params
 from node.rpc.requests import BATCH_MAX, BODY_MAX, SUBMIT_PLAN, compute_body_max
 
@@ -57,12 +59,8 @@ class _Call:
             self.answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (self.id, orjson.dumps(result))
 
     def fail(self, error: Exception) -> None:
-        """Answer with an error; log one that nobody raised on purpose."""
-        rpc_error = to_rpc_error(error)
-        if rpc_error is None:
-            _log.error("rpc_method_failed", method=self.name, exc_info=error)
-            rpc_error = InternalError()
-        self.answer = render_error(rpc_error, self.id or b"null")
+        """Answer with an error."""
+        self.answer = render_error(to_rpc_error(error) or InternalError(), self.id or b"null")
 
 
 def _hands_in_plan(message: object) -> bool:
@@ -72,8 +70,11 @@ def _hands_in_plan(message: object) -> bool:
 class Dispatcher:
     """Answers by a table of methods."""
 
-    def __init__(self, methods: Mapping[str, Method] = METHODS) -> None:
+    def __init__(
+        self, methods: Mapping[str, Method] = METHODS, *, metrics: Metrics | None = None
+    ) -> None:
         self._methods = methods
+        self._metrics = metrics
         self._coroutines = frozenset(
             method.answer for method in methods.values() if iscoroutinefunction(method.answer)
         )
@@ -156,6 +157,7 @@ class Dispatcher:
         method = call.method
         assert method is not None, "a call without a method is answered when it is read"
         group = _consecutive(calls, index) if method.batched else [call]
+        began = perf_counter()
         try:
             if method.batched:
                 arguments = [each.arguments for each in group]
@@ -167,8 +169,18 @@ class Dispatcher:
             else:
                 call.succeed(method.answer(context, *call.arguments))
         except Exception as error:
+            self._note_failure(call.name, error)
             for each in group:
                 each.fail(error)
+        if self._metrics is not None:
+            self._metrics.on_answer(call.name, perf_counter() - began)
+
+    def _note_failure(self, method: str, error: Exception) -> None:
+        """Log and count what nobody raised on purpose."""
+        if to_rpc_error(error) is None:
+            _log.error("rpc_method_failed", method=method, exc_info=error)
+            if self._metrics is not None:
+                self._metrics.on_failure(method)
 
 
 def _consecutive(calls: Sequence[_Call], index: int) -> list[_Call]:

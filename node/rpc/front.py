@@ -76,6 +76,8 @@ class Front:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._cache = Cache()
+        self.kept_answers = 0
+        """So many were given of what was kept."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="front")
 
     def close(self) -> None:
@@ -87,7 +89,9 @@ class Front:
         if len(body) > ARGUMENTS_MAX:
             return None
         call = read_call(read_message(body))
-        return None if call is None else self._cache.find(call, self.backend.changes)
+        answer = None if call is None else self._cache.find(call, self.backend.changes)
+        self.kept_answers += answer is not None
+        return answer
 
     async def answer(self, asker: Asker, body: bytes) -> bytes | None:
         """Return the answer to a body, None if it holds nothing but notifications."""

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from node.chain.transaction import Transaction
-from node.rpc.backend import GOING_AWAY, Asker, Reply
+from node.rpc.backend import GOING_AWAY, Asker, FrontCounts, Page, Reply
 from node.rpc.wire import Frames, Kind, encode_transaction
 
 
@@ -69,6 +69,11 @@ class FrontEnd(Frames):
         _, refusals = await self.question(Kind.ADMIT, encoded)
         result: Sequence[bytes | None] = refusals
         return result
+
+    async def page(self, path: str, counts: FrontCounts) -> Page | None:
+        """Return what a GET of a path shows, None if there is nothing."""
+        _, page = await self.question(Kind.PAGE, path, *counts)
+        return None if page is None else Page(*page)
 
     def open(self, refusal: str | None) -> FrontConversation:
         """Begin a conversation."""

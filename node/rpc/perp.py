@@ -88,6 +88,7 @@ def render_market(view: MarketView) -> dict[str, Json]:
         "oracle": {
             "price": render_price(view.oracle, params),
             "timeMs": view.oracle_time_ms or None,
+            "reportedMs": view.reported_ms or None,
             "isStale": view.is_stale,
             "isJump": view.is_jump,
         },

@@ -1,7 +1,8 @@
 """HTTP and WebSocket on one port and path: uvicorn, with this module as its raw ASGI application.
 
 JSON-RPC errors travel with HTTP status 200, because libraries retry anything else. Only what is no
-JSON-RPC call gets another status: a foreign Host (403), a method that is not POST (405).
+JSON-RPC call gets another status: a foreign Host (403), a method that is not POST (405). `GET`
+shows operators' tools `/health` and `/metrics` (`node.rpc.operation`).
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Any, Final, cast
 
 import uvicorn
 
-from node.rpc.backend import TOO_SLOW, Asker, Backend, Conversation
+from node.rpc.backend import TOO_SLOW, Asker, Backend, Conversation, FrontCounts
 from node.rpc.errors import InvalidRequest, render_error
 from node.rpc.front import Front
 from node.rpc.http import Heads, QuickProtocol
@@ -117,12 +118,22 @@ class RpcServer:
             await self._serve_post(scope, headers, receive, send)
         elif scope["method"] == "OPTIONS":
             await _respond(send, 204, b"", _PREFLIGHT)
-        else:
+        elif scope["method"] != "GET" or not await self._serve_page(scope["path"], send):
             await _respond(send, 405, b"JSON-RPC takes POST and WebSocket\n", _TEXT)
 
     def _find_refusal(self, headers: dict[bytes, bytes]) -> str | None:
         origin = headers.get(b"origin")
         return self._policy.find_refusal(None if origin is None else origin.decode("latin-1"))
+
+    async def _serve_page(self, path: str, send: Send) -> bool:
+        """Show operators' tools what a path holds; no web page reads it: CORS is for JSON-RPC."""
+        connections = len(self._server.server_state.connections)
+        counts = FrontCounts(self._front.kept_answers, connections)
+        page = await self._backend.page(path, counts)
+        if page is not None:
+            fields = ((b"content-type", page.content_type), (b"cache-control", b"no-store"))
+            await _respond(send, page.status, page.body, fields)
+        return page is not None
 
     async def _serve_post(
         self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send

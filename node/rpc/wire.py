@@ -39,6 +39,8 @@ class Kind(IntEnum):
     """conversation, bytes that its peer has read"""
     END = 5
     """conversation"""
+    PAGE = 11
+    """question, path, what the front counts…"""
     # to the front
     REPLY = 6
     """question, what was asked for…"""

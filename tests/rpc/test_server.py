@@ -83,13 +83,18 @@ class Response(NamedTuple):
 
 
 async def http_request(
-    port: int, body: bytes | None = CHAIN_ID, *, method: str = "POST", **headers: str
+    port: int,
+    body: bytes | None = CHAIN_ID,
+    *,
+    method: str = "POST",
+    path: str = "/",
+    **headers: str,
 ) -> Response:
     def ask() -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, "/", body, named)
+            connection.request(method, path, body, named)
             response = connection.getresponse()
             lower = {name.lower(): value for name, value in response.getheaders()}
             return Response(response.status, lower, response.read())
@@ -181,9 +186,24 @@ def test_other_methods_are_told_what_is_taken(traded: Chain) -> None:
     assert response.body == b"JSON-RPC takes POST and WebSocket\n"
 
 
-@pytest.mark.parametrize("method", ["POST", "OPTIONS", "GET"])
-def test_a_foreign_host_gets_nothing(traded: Chain, method: str) -> None:
-    response = over_http(traded, method=method, Host="rebound.example:8545")
+def test_health_and_numbers_are_shown_to_tools_and_to_no_web_page(traded: Chain) -> None:
+    health = over_http(traded, method="GET", path="/health", body=None)
+    metrics = over_http(traded, method="GET", path="/metrics", body=None)
+
+    assert (health.status, health.json["status"]) == (200, "ready")
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"\nperpnode_rpc_connections 1.0\n" in metrics.body
+    for each in (health, metrics):
+        assert "access-control-allow-origin" not in each.headers
+        assert each.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/"), ("OPTIONS", "/"), ("GET", "/"), ("GET", "/health"), ("GET", "/metrics")],
+)
+def test_a_foreign_host_gets_nothing(traded: Chain, method: str, path: str) -> None:
+    response = over_http(traded, method=method, path=path, Host="rebound.example:8545")
 
     assert response.status == 403
     assert response.body == b"this node does not answer to that Host\n"
