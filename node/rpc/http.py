@@ -4,18 +4,34 @@ A client that keeps its connection sends the same head again and again. Once uvi
 and let it through, another request with the very same bytes up to its body needs no parsing: if the
 front has the answer at hand it is written here and now. Everything else takes uvicorn's own way.
 (eth_blockNumber on two processors shared with the client: 16,000 a second become 60,000.)
+
+What uvicorn leaves open is bounded here: how many connections there are, how long a head may be and
+how long it may take. One too many is told so when it asks, and ends.
 """
 
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from node.rpc.front import Front
 from node.rpc.origin import Policy
 
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
 HEAD_END: Final = b"\r\n\r\n"
 HEAD_MAX: Final = 2_048
 HEADS_MAX: Final = 1_024
+CONNECTIONS_MAX: Final = 1_024
+"""Open at once, WebSocket included; together they may send as many bodies."""
+HEAD_BYTES_MAX: Final = 65_536
+"""A longer head is no request of any library."""
+HEAD_SECONDS: Final = 30
+"""A head must arrive within, from the connection's or the request's first byte on."""
 
 
 class Heads:
@@ -46,8 +62,20 @@ _UNUSUAL: Final = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 class QuickProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *, front: Front, heads: Heads, answer_head: bytes, **uvicorn: Any) -> None:
+    def __init__(
+        self,
+        *,
+        front: Front,
+        heads: Heads,
+        answer_head: bytes,
+        refuse: Application,
+        **uvicorn: Any,
+    ) -> None:
         super().__init__(**uvicorn)
+        self._refuse = refuse
+        """Answers whoever is one too many."""
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
         self._front = front
         self._heads = heads
         self._answer_head = answer_head
@@ -58,8 +86,25 @@ class QuickProtocol(HttpToolsProtocol):
         self._start_headers: list[tuple[bytes, bytes]] = []
         """uvicorn's own: a new list each second, with the date."""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin a connection; one too many is answered a refusal, whatever it asks."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        if len(self.connections) > CONNECTIONS_MAX:
+            self.app = self._refuse
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_head()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Answer a request at once, or hand it to uvicorn."""
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX and data.find(HEAD_END) < 0:
+                self.transport.close()
+                return
         end = data.find(HEAD_END) + len(HEAD_END)
         head = data[:end]
         length = self._heads.find(head)
@@ -81,7 +126,20 @@ class QuickProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a request begins."""
         self._is_between = False
+        self._await_head()
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that a request's head is complete."""
+        self._end_head()
+        super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Become a WebSocket, unless it is one too many."""
+        if self.app is self._refuse:
+            self.transport.close()
+        else:
+            super().handle_websocket_upgrade()
 
     def on_message_complete(self) -> None:
         """Note that a request is complete."""
@@ -97,6 +155,17 @@ class QuickProtocol(HttpToolsProtocol):
             )
         else:
             super().timeout_keep_alive_handler()
+
+    def _await_head(self) -> None:
+        """Close the connection unless a whole head arrives in time."""
+        if self._head_timer is None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _is_busy(self) -> bool:
         """Tell whether an answer is under way, or the peer does not read what is written."""

@@ -8,22 +8,18 @@ shows operators' tools `/health` and `/metrics` (`node.rpc.operation`).
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import uvicorn
 
 from node.rpc.backend import TOO_SLOW, Asker, Backend, Conversation, FrontCounts
-from node.rpc.errors import InvalidRequest, render_error
+from node.rpc.errors import InvalidRequest, ServerError, render_error
 from node.rpc.front import Front
-from node.rpc.http import Heads, QuickProtocol
+from node.rpc.http import CONNECTIONS_MAX, Heads, Message, QuickProtocol, Receive, Send
 from node.rpc.origin import Policy
 from node.rpc.requests import BODY_MAX, compute_body_max
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 DRAIN_MAX: Final = 8 * BODY_MAX
 """How much of a body that is too large is read, so that its sender sees the answer."""
@@ -43,6 +39,7 @@ _CORS: Final = (
     (b"access-control-allow-private-network", b"true"),
 )
 _JSON: Final = ((b"content-type", b"application/json"), *_CORS)
+_LAST: Final = ((b"connection", b"close"), *_JSON)
 _TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"), *_CORS)
 _PREFLIGHT: Final = ((b"access-control-max-age", b"86400"), *_CORS)
 
@@ -99,7 +96,11 @@ class RpcServer:
         """Return what makes a connection's protocol."""
         answer_head = b"".join(b"%b: %b\r\n" % header for header in _JSON)
         made = partial(
-            QuickProtocol, front=self._front, heads=Heads(self._policy), answer_head=answer_head
+            QuickProtocol,
+            front=self._front,
+            heads=Heads(self._policy),
+            answer_head=answer_head,
+            refuse=_refuse_connection,
         )
         return cast(type[asyncio.Protocol], made)
 
@@ -138,15 +139,10 @@ class RpcServer:
     async def _serve_post(
         self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send
     ) -> None:
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _read_body(receive)
-        except TimeoutError:
-            body = None
+        body = await _read_body(receive)
         if body is None:
             too_large = InvalidRequest(f"request too large or too slow: at most {BODY_MAX} bytes")
-            close = ((b"connection", b"close"), *_JSON)
-            await _respond(send, 200, render_error(too_large), close)
+            await _respond(send, 200, render_error(too_large), _LAST)
             return
         client = scope["client"]
         asker = Asker(client[0] if client else "", self._find_refusal(headers))
@@ -194,6 +190,12 @@ class RpcServer:
                 await conversation.ask(body)
 
 
+async def _refuse_connection(_: Message, receive: Receive, send: Send) -> None:
+    await _read_body(receive)  # so that its sender sees the answer
+    error = ServerError(f"too many connections: at most {CONNECTIONS_MAX} at once")
+    await _respond(send, 200, render_error(error), _LAST)
+
+
 async def _write_messages(conversation: Conversation, turn: asyncio.Lock, send: Send) -> None:
     while (message := await conversation.take()) is not None:
         async with turn:
@@ -204,7 +206,15 @@ async def _write_messages(conversation: Conversation, turn: asyncio.Lock, send: 
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return the body, None if it is too large."""
+    """Return the body, None if it is too large or takes too long."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_chunks(receive)
+    except TimeoutError:
+        return None
+
+
+async def _read_chunks(receive: Receive) -> bytes | None:
     message = await receive()
     body: bytes = message.get("body", b"")
     most = compute_body_max(body)

@@ -5,16 +5,17 @@ import http.client
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from node.config import NodeConfig, Role
 from node.errors import PortInUse
+from node.rpc import http as rpc_http
 from node.rpc import server, subscriptions
 from node.rpc.backend import Backend
 from node.rpc.context import Context
@@ -530,5 +531,69 @@ def test_stopping_ends_connections_and_frees_the_port(
         await asyncio.to_thread(chain.seal)  # nobody is told any more
         async with serve(chain.core, config(port)) as again:
             assert again.port == port
+
+    asyncio.run(run())
+
+
+# --- what uvicorn leaves open ---------------------------------------------------------------------
+
+
+def test_one_connection_too_many_is_told_so_and_costs_nobody_else(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_http, "CONNECTIONS_MAX", 2)
+
+    async def run() -> None:
+        async with serving(traded) as front:
+            url = f"ws://127.0.0.1:{front.port}"
+            async with connect(url) as first, connect(url) as second:
+                refused = await http_request(front.port)
+                with pytest.raises((InvalidMessage, ConnectionClosed, EOFError)):
+                    await connect(url)
+                answers = [await ws_ask(each, "eth_chainId") for each in (first, second)]
+            await asyncio.sleep(0.1)
+            taken = await http_request(front.port)
+
+        assert refused.status == 200
+        assert refused.json["error"]["code"] == -32000
+        assert refused.json["error"]["message"].startswith("too many connections: at most ")
+        assert refused.headers["connection"] == "close"
+        assert [each["result"] for each in answers] == [ANSWER["result"]] * 2
+        assert taken.json == ANSWER
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"POST / HTT", b"POST / HTTP/1.1\r\nHost: localhost\r\nX: "]
+)
+def test_a_head_that_does_not_come_ends_its_connection(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(rpc_http, "HEAD_SECONDS", 0.2)
+
+    async def run() -> bytes:
+        async with serving(traded) as front:
+            reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            writer.write(begun)
+            seen = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return seen
+
+    assert asyncio.run(run()) == b""
+
+
+def test_a_head_without_end_ends_its_connection(traded: Chain) -> None:
+    async def run() -> None:
+        async with serving(traded) as front:
+            reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\n")
+            with suppress(ConnectionError):
+                for number in range(10_000):
+                    writer.write(b"X-%d: %b\r\n" % (number, b"x" * 100))
+                    await writer.drain()
+                assert await reader.read() == b""
+            writer.close()
+            assert (await http_request(front.port)).json == ANSWER
 
     asyncio.run(run())
