@@ -8,7 +8,7 @@ NPM_DIRS := contracts tests/conformance
 NPM_SLOW_DIRS := tests/conformance/metamask
 
 .DEFAULT_GOAL := help
-.PHONY: help devnet test test-slow check bench story fuzz mutation install install-dev npm clean
+.PHONY: help devnet test test-slow check bench abuse story fuzz mutation install install-dev npm clean
 
 help:
 	@echo "make devnet     start a local chain, price reporters and traders   ARGS='--port 9000'"
@@ -17,6 +17,7 @@ help:
 	@echo "make check      format, lint, types, layers, tests with coverage"
 	@echo "make bench      20,000 signed orders through JSON-RPC               ARGS='rpc'"
 	@echo "                the perp engine alone, block by block               ARGS=perp"
+	@echo "make abuse      200 hostile connections beside an honest client   ARGS='--seconds 600'"
 	@echo "make story      break a chain, halt, fork, reopen, verify          ARGS='--keep --bots 4'"
 	@echo "make fuzz       random play against the second opinion, for ever   ARGS='--seed 7 --steps 1000000'"
 	@echo "make mutation   change the rules token by token; a test must notice  ARGS='node.perp.fee*'"
@@ -37,6 +38,9 @@ check: install-dev npm
 
 bench: install
 	@exec $(PY) -m tools.bench $(ARGS)
+
+abuse: install
+	@exec $(PY) -m tools.abuse $(ARGS)
 
 story: install
 	@exec $(PY) -m tools.story $(ARGS)
