@@ -122,7 +122,8 @@ def test_a_market_without_a_price_shows_none(traded: Chain) -> None:
 
     assert market["mode"] == "CANCEL_ONLY"
     assert market["mark"] is None
-    assert market["oracle"] == {"price": None, "timeMs": None, "isStale": True, "isJump": False}
+    oracle = {"price": None, "timeMs": None, "reportedMs": None, "isStale": True, "isJump": False}
+    assert market["oracle"] == oracle
 
 
 def test_markets_are_those_of_the_block_that_is_named(traded: Chain) -> None:
