@@ -440,8 +440,8 @@ class Blockchain:
 
         What came after it stays on disk by hash, and is of no branch. `dev_epoch` is the next
         block's, `offset_ms` the time offset that it begins with. `derived`, if known, is what a
-        head at this block had in memory; without it everything derived is made anew, the flat
-        table too: what a fault altered does not survive.
+        head at this block had in memory, else it is made anew. The flat table goes back by the
+        difference of the two states, unless it was distrusted.
         """
         with self.write_lock:
             left, above = [], self.head.block
@@ -460,9 +460,8 @@ class Blockchain:
                 self.head.block.hash,
             )
             rows = build_revert(self.store, revert, left)
-            puts = rows.puts if derived else [*rows.puts, untag_row(keys.STATE_TABLES)]
             crash_point("revert: before the batch")
-            self._kv.write(puts, rows.deletes)
+            self._kv.write(rows.puts, rows.deletes)
             crash_point("revert: after the batch")
             self.store.save_head_file(block.header.number, block.hash)
             self.reverts = load_reverts(self.store)
@@ -476,6 +475,11 @@ class Blockchain:
                 self.finalized = first  # until whoever knows the snapshots says more
             for listener in self._reverted:
                 listener(left)
+
+    def distrust_flat_table(self) -> None:
+        """Have the flat table made anew from the trie by the next revert or start."""
+        with self.write_lock:
+            self._kv.write([untag_row(keys.STATE_TABLES)])
 
     def _open_loaded(self, operations: Sequence[Operation], time_ms: TimeMs) -> LoadedState | None:
         """Return the state that an operation loads, checked whole; None if none does."""

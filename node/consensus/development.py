@@ -313,6 +313,7 @@ class Development:
                 raise ActionImpossible("a fork is being carried out: go back when it is done")
             if sequencer.phase().name == STOPPED:
                 derived = None  # what a fault left in memory or in a table may be why
+                blockchain.distrust_flat_table()
             offset_ms = 0  # block 0 may be months old: block 1 is now, as on a fresh chain
             if block.header.number > 0:
                 offset_ms = block.extension.time_ms - sequencer.wall_ms()

@@ -584,6 +584,8 @@ class ValidatorNode:
             block = blockchain.block_at(revert.height) if is_here else None
             if block is None or block.hash != revert.block_hash:
                 continue
+            if self._is_stopped():
+                blockchain.distrust_flat_table()
             blockchain.revert_to(block, revert.dev_epoch, offset_ms=revert.offset_ms)
             log.warning("reverted", height=revert.height, dev_epoch=revert.dev_epoch)
             self._begin_branch()

@@ -1,5 +1,9 @@
 """Development operations in blocks: executed by whoever receives one, counted, and taken back."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +42,7 @@ from node.system.token import TokenBalance
 from node.units import Address, Quote, TimeMs, Wei
 from tests.helpers.chain import BTC, COIN, Chain, Person, make_genesis
 
+ROOT = Path(__file__).parents[2]
 PRICE = 400_000
 OTHER = Address(b"\x99" * 20)
 
@@ -277,3 +282,36 @@ def test_a_side_file_of_the_left_head_is_no_lost_write(tmp_path: Path, genesis: 
 
     assert again.head.header.number == 1
     assert kv.get(revert_row(0, 1)) is not None
+
+
+@pytest.mark.parametrize("point", ["revert: before the batch", "revert: after the batch"])
+def test_a_node_killed_within_a_revert_is_before_or_after_it(tmp_path: Path, point: str) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from node.state.kv import LevelDb\n"
+        "from tests.helpers.chain import Chain, Person, make_genesis\n"
+        "path = Path(sys.argv[1])\n"
+        "chain = Chain(make_genesis([Person('maker')]), LevelDb(path / 'db'), path / 'HEAD')\n"
+        "for _ in range(3):\n"
+        "    chain.seal()\n"
+        "chain.blockchain.revert_to(chain.blockchain.block_at(1), 1, offset_ms=0)\n"
+    )
+    died = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PERPNODE_CRASH_AT": point},
+        capture_output=True,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+
+    database = LevelDb(tmp_path / "db")
+    chain = Chain(make_genesis([Person("maker")]), database, tmp_path / "HEAD")
+
+    is_after = point == "revert: after the batch"
+    assert chain.head.header.number == (1 if is_after else 3)
+    assert chain.blockchain.next_epoch() == int(is_after)
+    assert chain.blockchain.states.flat_root() == chain.head.header.state_root
+    chain.seal()
+    database.close()
