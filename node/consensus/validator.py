@@ -75,6 +75,7 @@ from node.errors import (
     show,
 )
 from node.governance.validators import find_validator
+from node.perp.status import Mode
 from node.snapshot.apply import check_catch_up
 from node.snapshot.export import read_single
 from node.units import Height, TimeMs
@@ -482,7 +483,10 @@ class ValidatorNode:
     def submit_action(self, data: bytes) -> Taken:
         """Take what the council signed and pass it on; it holds where no certificate can be."""
         is_stopped = self._is_stopped() or self.disputes.find_stop() is not None
-        return self.submissions.submit(data, is_stopped=is_stopped or self.may_plan())
+        # Of a HALTED chain silence is no news: its next block is for this action.
+        is_halted = read_single(self._blockchain.head.state, keys.CHAIN_STATUS).mode == Mode.HALTED
+        is_silent = self.may_plan() and not is_halted
+        return self.submissions.submit(data, is_stopped=is_stopped or is_silent)
 
     def _on_council_action(self, peer: str, message: CouncilAction) -> list[Message]:
         try:

@@ -35,9 +35,10 @@ from node.consensus.messages import (
 from node.consensus.recovery import Recovery
 from node.consensus.sequencer import Sequencer
 from node.consensus.snapshots import Snapshots
+from node.consensus.submissions import Outcome
 from node.consensus.validator import ValidatorNode
 from node.crypto import ed25519_public_key
-from node.governance.action import Domain, Halt, SetMode
+from node.governance.action import Domain, Halt, Resume, SetMode
 from node.perp.status import Mode
 from node.snapshot.approval import encode_signed_plan
 from node.snapshot.directory import SnapshotDirectory
@@ -413,6 +414,24 @@ def test_a_halt_holds_validators_when_the_sequencer_is_silent(mesh: Mesh) -> Non
     assert all(node.submissions.hold.current is not None for node in mesh.nodes)
     mesh.link(S, 0)
     assert mesh.sequencer.submissions.waiting() == [data], "it hears of the halt when it is back"
+
+
+def test_of_a_halted_chain_silence_says_nothing(mesh: Mesh) -> None:
+    for index in range(4):
+        mesh.link(S, index)
+    domain = Domain(mesh.story.genesis.chain_id, mesh.chains[0].genesis_hash)
+    halt, resume = make(Halt, height=0), make(Resume)
+    mesh.sequencer.submit_action(encode_submission(halt, sign_action(halt, domain, COUNCIL[:2])))
+    mesh.sequencer.seal()
+    mesh.tick(10)
+
+    data = encode_submission(resume, sign_action(resume, domain, COUNCIL[:2]))
+    assert mesh.nodes[0].submit_action(data).outcome == Outcome.QUEUED
+    mesh.tick()
+    mesh.sequencer.seal()
+
+    ledger = mesh.chains[S].ledger_after(mesh.head(S))
+    assert (ledger.status.mode, ledger.audit_log.length) == (Mode.CANCEL_ONLY, 2)
 
 
 def test_a_fork_is_planned_at_a_validator_only_when_the_sequencer_is_silent(mesh: Mesh) -> None:
