@@ -56,7 +56,7 @@ from node.consensus.messages import (
     SnapshotRequest,
     SnapshotSignature,
 )
-from node.consensus.phase import OPEN, STOPPED, WITHHOLDING, Phase
+from node.consensus.phase import OPEN, STOPPED, SYNCING, WITHHOLDING, Phase
 from node.consensus.proposals import answer_blocks, answer_changes
 from node.consensus.recovery import Carried, Recovery
 from node.consensus.snapshots import Snapshots
@@ -86,6 +86,8 @@ AHEAD_MS_MAX = 2_000
 """A block further ahead of the clock waits (DESIGN section 6)."""
 QUEUE_MAX = 64
 """Proposals that wait for their parent or their time; later ones are asked for again."""
+SYNCING_FROM = 4
+"""So many blocks behind what it knows of, a node says that it is."""
 ANSWER_MS_MAX = 2_000
 """So long a question to the sequencer is waited for."""
 REMIND_MS = 1_000
@@ -148,6 +150,8 @@ class ValidatorNode:
         """By fork and epoch: development reverts whose block this node has yet to reach."""
         self._found = ""
         """What a node without a key found wrong."""
+        self._heard_height = 0
+        """Of the highest block of this branch that the sequencer is known to have signed."""
         self._heard_ms = clock_ms()
         """When the last signed block came, or this node started."""
         self._is_withholding = False
@@ -182,7 +186,12 @@ class ValidatorNode:
         if self._found:
             return Phase(STOPPED, self._found)
         ignored = None if self._guard is None else self._find_ignored()
-        return Phase(OPEN, "") if ignored is None else Phase(WITHHOLDING, _tell_ignored(ignored))
+        if ignored is not None:
+            return Phase(WITHHOLDING, _tell_ignored(ignored))
+        head = self._blockchain.head.block.header.number
+        if self._heard_height - head >= SYNCING_FROM:
+            return Phase(SYNCING, f"block {head} of {self._heard_height}: the others are fetched")
+        return Phase(OPEN, "")
 
     def may_plan(self) -> bool:
         """Tell whether no signed block came for as long as the gap limit: the sequencer is down.
@@ -289,6 +298,7 @@ class ValidatorNode:
             block = received.block
             height = block.header.number
             self._certified_hint = max(self._certified_hint, block.extension.certified_height)
+            self._heard_height = max(self._heard_height, height)
             if height < self._next_height():
                 return self._compare_with_own(received)
             queued = self._queued(height)
@@ -562,7 +572,7 @@ class ValidatorNode:
         """Forget what was about the branch that was left."""
         self._queue.clear()
         self._suspect, self._asked = None, None
-        self._certified_hint, self._waiting_height = 0, 0
+        self._certified_hint, self._waiting_height, self._heard_height = 0, 0, 0
         self._found = ""
 
     # --- development ------------------------------------------------------------------------------

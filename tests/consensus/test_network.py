@@ -6,9 +6,9 @@ import pytest
 
 from node.chain.certificate import Certificate, certificate_hash, verify_certificate
 from node.consensus.messages import Attestation, Blocks, GetBlocks, Proposal
-from node.consensus.phase import LAGGING, OPEN
+from node.consensus.phase import LAGGING, OPEN, SYNCING, Phase
 from node.consensus.proposals import make_proposal
-from node.consensus.validator import AHEAD_MS_MAX
+from node.consensus.validator import AHEAD_MS_MAX, SYNCING_FROM
 from node.errors import InvalidAttestation
 from node.units import Height
 from tests.consensus.network import PRICE, Network
@@ -183,6 +183,23 @@ def test_missing_parents_are_asked_for_once_at_a_time(network: Network) -> None:
 
     assert node.on_message(proposal) == [GetBlocks(Height(1))]
     assert node.on_message(proposal) == []
+
+
+def test_a_node_that_is_behind_says_so_until_it_has_caught_up(network: Network) -> None:
+    network.cut(0)
+    blocks = [network.seal() for _ in range(SYNCING_FROM)]
+    node = network.followers[0].node
+    node.on_message(make_proposal(network.blockchain, blocks[-2]))
+    slightly = node.phase()
+    node.on_message(make_proposal(network.blockchain, blocks[-1]))
+    behind = node.phase()
+
+    network.connect(0)
+
+    assert slightly == Phase(OPEN, "")
+    assert behind == Phase(SYNCING, f"block 0 of {SYNCING_FROM}: the others are fetched")
+    assert node.phase() == Phase(OPEN, "")
+    assert network.followers[0].head.hash == blocks[-1].hash
 
 
 def test_an_attestation_of_a_block_that_is_not_here_is_refused(network: Network) -> None:
