@@ -21,6 +21,7 @@
     ├── InvalidAttestation            a signature that does not count toward a certificate
     ├── InvalidDispute                evidence whose signatures do not hold
     ├── PeerRefused                   what another node is cut off for
+    │   └── NotInSet                  its key is no validator's: it may observe
     ├── SigningRefused                the guard signs no second block at one height
     ├── FaultRefused                  a fault on purpose that can't be done
     ├── MalformedAction               typed data that is no action of this council
@@ -303,6 +304,10 @@ class PeerRefused(PerpnodeError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class NotInSet(PeerRefused):
+    """The key of a peer is none of the validators': it may come back without it, and observe."""
 
 
 @dataclass(eq=False)

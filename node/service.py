@@ -274,7 +274,7 @@ def _run_follower(config: NodeConfig, key: NodeKey | None, blockchain: Blockchai
         bump=bump,
         asks_operator=config.confirm_forks,
     )
-    signer = None if key is None else _make_signer(blockchain, key)
+    signer = None if key is None else _make_signer(key)
     snapshotter = None
     if key is not None:
         snapshotter = _make_snapshotter(config, blockchain, directory, signer)
@@ -307,9 +307,8 @@ def _make_bump(blockchain: Blockchain, guard: SignGuard | None) -> BumpSignState
     return bump
 
 
-def _make_signer(blockchain: Blockchain, key: NodeKey) -> Signer | None:
-    index = find_validator(blockchain.next_validators(), key.public_key)
-    return None if index is None else Signer(index, lambda message: ed25519_sign(key.seed, message))
+def _make_signer(key: NodeKey) -> Signer:
+    return Signer(key.public_key, lambda message: ed25519_sign(key.seed, message))
 
 
 def _make_snapshotter(
@@ -328,7 +327,7 @@ def _make_snapshotter(
 
 
 def _check_set(config: NodeConfig, key: NodeKey | None, blockchain: Blockchain) -> None:
-    """Refuse what genesis and the head's state know nothing of."""
+    """Refuse a chain without a sequencer's key; say so if this node's own is in no set yet."""
     validators = blockchain.next_validators()
     if not validators.sequencer:
         raise OperatorError(
@@ -340,9 +339,11 @@ def _check_set(config: NodeConfig, key: NodeKey | None, blockchain: Blockchain) 
     genesis = blockchain.genesis
     known = (validators, ValidatorSet(genesis.sequencer, genesis.validators))
     if all(find_validator(each, key.public_key) is None for each in known):
-        raise OperatorError(
-            f"{config.key_path}: 0x{key.public_key.hex()} is none of this chain's validators: "
-            "name the file of one that is, or run --role archive"
+        log.warning(
+            "this key is none of the validators that are known here: the node follows, and signs "
+            "from the block on that the council's change makes it one",
+            key=f"0x{key.public_key.hex()}",
+            file=str(config.key_path),
         )
 
 

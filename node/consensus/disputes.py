@@ -58,23 +58,31 @@ class Disputes:
         branch = (identity.fork_id, identity.dev_epoch)
         return [each for each in self._all if each[:2] == branch]
 
-    def find_stop(self, withdrawn: frozenset[int] = frozenset()) -> Dispute | None:
+    def author_of(self, dispute: Dispute) -> bytes:
+        """Return the public key of the validator that a dispute names; empty if there is none.
+
+        Its index is of the set that attests the disputed block; the set may have changed since.
+        """
+        members, index = self._set_of(dispute).members, dispute.validator
+        return members[index].public_key if 0 <= index < len(members) else b""
+
+    def find_stop(self, withdrawn: frozenset[bytes] = frozenset()) -> Dispute | None:
         """Return the dispute for which sealing must stop, None if it may go on.
 
         Two signed blocks at one height are enough by themselves. Else those who dispute must have
-        the power that makes a certificate impossible; `withdrawn` names validators whose dispute
-        no longer counts.
+        the power that makes a certificate impossible; `withdrawn` holds the keys of validators
+        whose dispute no longer counts.
         """
         current = self.current()
         for dispute in current:
             if is_equivocation(dispute):
                 return dispute
-        counting = [each for each in current if each.validator not in withdrawn]
+        counting = [each for each in current if self.author_of(each) not in withdrawn]
         if not counting:
             return None
         members = self._blockchain.next_validators().members
-        authors = {each.validator for each in counting if each.validator < len(members)}
-        power = sum(members[index].power for index in sorted(authors))
+        authors = {self.author_of(each) for each in counting}
+        power = sum(each.power for each in members if each.public_key in authors)
         is_stop = is_certificate_impossible(self._blockchain.next_validators(), power)
         return counting[0] if is_stop else None
 

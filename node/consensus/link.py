@@ -112,8 +112,12 @@ class Frames:
 class Link:
     """A greeted connection: an outbox, a writer, a reader; whatever ends one ends them all."""
 
-    def __init__(self, connection: Connection, peer: Peer, limits: Limits) -> None:
+    def __init__(
+        self, connection: Connection, peer: Peer, limits: Limits, *, is_observer: bool = False
+    ) -> None:
+        """Take a greeted connection; an observer's end says what observers may and no more."""
         self.peer = peer
+        self._is_observer = is_observer
         self._frames = Frames(connection)
         self._limits = limits
         self._outbox: deque[bytes] = deque()
@@ -186,6 +190,9 @@ class Link:
             # Who asks for more than it takes waits for itself.
             await self._drained.wait()
 
+    def _may_say(self, message: Message) -> bool:
+        return not self._is_observer or isinstance(message, OBSERVER_MESSAGES)
+
     async def _ask(
         self,
         worker: ThreadPoolExecutor,
@@ -193,7 +200,7 @@ class Link:
         *arguments: Any,
     ) -> None:
         def answer() -> list[bytes]:
-            return [encode_message(message) for message in function(*arguments)]
+            return [encode_message(each) for each in function(*arguments) if self._may_say(each)]
 
         for frame in await asyncio.get_running_loop().run_in_executor(worker, answer):
             self.put(frame)

@@ -8,7 +8,9 @@ the set is cut off with one line in the log and costs nobody else; who was cut o
 later each time, and asks for what it missed.
 
 Anybody may observe: without a key a peer gets blocks, and may say nothing else than ask for them
-or pass a council's action on.
+or pass a council's action on. So does a validator that is not in the set, as far as it knows or is
+told: the block that makes it a member, or no longer one, reaches it like every other, and then it
+connects anew.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from node.consensus.link import (
 from node.consensus.messages import PIECE_BYTES_MAX, Hello, Message, encode_message
 from node.consensus.node_key import NodeKey
 from node.consensus.peer_certificate import make_client_tls, make_server_tls, require_pinned_key
-from node.errors import OperatorError, PeerRefused, PerpnodeError
+from node.errors import NotInSet, OperatorError, PeerRefused, PerpnodeError
 from node.governance.validators import ValidatorSet, find_validator
 
 log = structlog.get_logger()
@@ -55,6 +57,8 @@ QUEUE_FRAMES: Final = 64
 """Read ahead of the service; then the sender has to wait."""
 CUT_OFF: Final = 1008
 """WebSocket's close code for a violation."""
+NOT_A_MEMBER: Final = 4001
+"""Ours, for a key that is not in the validator set: its owner may observe."""
 GOING_AWAY: Final = 1001
 REASON_BYTES_MAX: Final = 120
 """What a close frame takes."""
@@ -178,7 +182,7 @@ class PeerServer:
     def _admit(self, hello: Hello) -> None:
         if hello.public_key:
             if hello.public_key not in keys_of(self._chain.validators()):
-                raise PeerRefused(f"key 0x{hello.public_key.hex()} is not in the validator set")
+                raise NotInSet(f"key 0x{hello.public_key.hex()} is not in the validator set")
             return
         observers = sum(not link.peer.public_key for link in self._links.values())
         if observers >= self._limits.observers:
@@ -207,6 +211,8 @@ class PeerClient:
         self._tls = make_client_tls()
         self._link: Link | None = None
         self._numbers = count(1)
+        self._refused_in: ValidatorSet | None = None
+        """This node's own set when the sequencer said that its key is in no set there."""
 
     def names(self) -> Sequence[str]:
         """Return the peer's name while the link stands; from any thread."""
@@ -243,21 +249,48 @@ class PeerClient:
     async def _talk(self) -> str:
         """Connect and talk until the link ends; return why."""
         try:
-            async with self._connect() as link:
-                name = link.peer.name
-                log.info(f"linked to {name}", peer=self._url, height=link.peer.hello.height)
-                await link.run(self._service, self._worker)
+            key = self._find_key()
+            async with self._connect(key) as link:
+                height, role = link.peer.hello.height, "observer" if key is None else "member"
+                log.info(f"linked to {link.peer.name}", peer=self._url, height=height, role=role)
+                watching = asyncio.create_task(self._watch_set(link, key))
+                try:
+                    await link.run(self._service, self._worker)
+                finally:
+                    watching.cancel()
         except OperatorError:
             raise
         except (PerpnodeError, OSError, WebSocketException) as error:
+            closed = error.rcvd if isinstance(error, ConnectionClosed) else None
+            if closed is not None and closed.code == NOT_A_MEMBER:
+                self._refused_in = self._chain.validators()
             return say_why(error)
+
+    def _find_key(self) -> NodeKey | None:
+        """Return the key to greet with: none while this node's own is in no set that it knows of.
+
+        A node that is behind learns at the other end that it was removed; what it then follows
+        tells it when that changes.
+        """
+        key, validators = self._key, self._chain.validators()
+        if validators != self._refused_in:
+            self._refused_in = None
+        if key is None or self._refused_in is not None:
+            return None
+        return key if key.public_key in keys_of(validators) else None
+
+    async def _watch_set(self, link: Link, key: NodeKey | None) -> None:
+        """End a link that was greeted as what this node is no more: it connects anew."""
+        while self._find_key() is key:
+            await asyncio.sleep(self._limits.tick_s)
+        link.cut("the validators changed, and this node's part with them")
 
     def _send(self, frame: bytes) -> None:
         if self._link is not None:
             self._link.put(frame)
 
     @contextlib.asynccontextmanager
-    async def _connect(self) -> AsyncIterator[Link]:
+    async def _connect(self, key: NodeKey | None) -> AsyncIterator[Link]:
         limits = self._limits
         async with connect(
             self._url,
@@ -281,14 +314,14 @@ class PeerClient:
             async with _hello_timeout(limits):
                 hello = await greet_server(
                     Frames(connection),
-                    self._key,
+                    key,
                     self._chain.standing(),
                     pinned=shown.public_key,
                     certificate=shown.certificate_hash,
                 )
             name = name_of(validators, shown.public_key)
             peer = Peer(next(self._numbers), name, hello)
-            self._link = Link(connection, peer, limits)
+            self._link = Link(connection, peer, limits, is_observer=key is None)
             try:
                 yield self._link
             except asyncio.CancelledError:
@@ -359,7 +392,7 @@ async def _cut_off(connection: ServerConnection, name: str, error: Exception) ->
         log.error("peer cut off", peer=name, reason=say_why(error), exc_info=error)
     reason = say_why(error).encode("ascii", "replace")[:REASON_BYTES_MAX].decode()
     with contextlib.suppress(ConnectionClosed):
-        await connection.close(CUT_OFF, reason)
+        await connection.close(NOT_A_MEMBER if isinstance(error, NotInSet) else CUT_OFF, reason)
 
 
 def _is_our_doing(error: ConnectionClosed) -> bool:

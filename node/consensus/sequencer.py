@@ -114,8 +114,8 @@ class Sequencer:
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
         self._lock = threading.Lock()
         self._attestations = Attestations()
-        self._withdrawn: frozenset[int] = frozenset()
-        """Validators that attested their disputed height, or a later one, after all."""
+        self._withdrawn: frozenset[bytes] = frozenset()
+        """Keys of validators that attested their disputed height, or a later one, after all."""
         self._listeners: list[Callable[[Message], None]] = []
         self.disputes = Disputes(blockchain)
         self.submissions = Submissions(blockchain, hold or Hold())
@@ -401,25 +401,27 @@ class Sequencer:
         certificate = self._attestations.add(
             attestation, blockchain.identity_of(block), blockchain.validators_of(block)
         )
-        self._withdraw(index, height)
+        self._withdraw(blockchain.validators_of(block).members[index].public_key, height)
         if certificate is not None:
             blockchain.add_certificate(certificate)
             self._attestations.forget(height)
             self._publish(CertificateMessage(encode_certificate(certificate)))
             self._resume.set()
 
-    def _withdraw(self, index: int, height: Height) -> None:
+    def _withdraw(self, public_key: bytes, height: Height) -> None:
         """Stop counting a validator's dispute: it came to attest what it disputed."""
-        disputed = [each.height for each in self.disputes.current() if each.validator == index]
+        disputes = self.disputes
+        current = disputes.current()
+        disputed = [each.height for each in current if disputes.author_of(each) == public_key]
         if disputed and height >= max(disputed):
-            self._withdrawn |= {index}
+            self._withdrawn |= {public_key}
             self._resume.set()
 
     def _on_dispute(self, peer: str, message: DisputeMessage) -> None:
         dispute = message.dispute
         if not self.disputes.add(dispute):
             return
-        self._withdrawn -= {dispute.validator}
+        self._withdrawn -= {self.disputes.author_of(dispute)}
         log.error("block disputed", peer=peer, validator=dispute.validator, text=dispute.text())
         self._publish(message)
 

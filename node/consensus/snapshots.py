@@ -15,7 +15,7 @@ from node.chain.block import Block
 from node.chain.blockchain import Blockchain, Head
 from node.consensus.messages import Message, SnapshotRequest
 from node.consensus.messages import SnapshotSignature as SnapshotMessage
-from node.errors import InvalidSnapshot, OperatorError
+from node.errors import InvalidSnapshot, MissingState, OperatorError
 from node.governance.validators import total_power
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
 from node.snapshot.fork import named_snapshots
@@ -162,7 +162,11 @@ class Snapshots:
             return None
         digest = Hash32(b"") if signatures is None else signatures.manifest_hash
         digest = digest if manifest is None else manifest_hash(manifest)
-        members = blockchain.next_validators().members
+        try:
+            validators = self._certifier.validators_of(block[0])
+        except MissingState:
+            validators = blockchain.next_validators() if manifest is None else manifest.validators
+        members = validators.members
         signers: tuple[int, ...] = ()
         if signatures is not None and signatures.manifest_hash == digest:
             signers = tuple(sorted(signatures.by_validator))
@@ -173,7 +177,7 @@ class Snapshots:
             ),
             signers,
             sum(members[index].power for index in signers if index < len(members)),
-            total_power(blockchain.next_validators()),
+            total_power(validators),
             not members or self._certifier.is_certified(snapshot),
             blockchain.store.load_canonical(snapshot.height) == block_hash,
             manifest is not None,

@@ -680,8 +680,7 @@ class ValidatorNode:
         return is_held or bool(self._found) or self._find_stop() is not None
 
     def _is_own(self, dispute: Dispute) -> bool:
-        index = find_validator(self._blockchain.next_validators(), self._public_key)
-        return index is not None and dispute.validator == index
+        return bool(self._public_key) and self.disputes.author_of(dispute) == self._public_key
 
     # --- where this node is ----------------------------------------------------------------------
 

@@ -13,12 +13,13 @@ from threading import Lock
 from typing import NamedTuple
 
 from node.chain import keys
+from node.chain.block import Header
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import encode_certificate
 from node.chain.domains import Identity, Kind, signed_bytes
 from node.chain.genesis import Genesis
 from node.crypto import ed25519_verify
-from node.errors import InvalidSnapshot
+from node.errors import InvalidSnapshot, MissingState
 from node.governance.validators import ValidatorSet, is_quorum, total_power
 from node.snapshot.directory import (
     SIGNATURES_FILE,
@@ -223,7 +224,11 @@ class SnapshotCertifier:
         ):
             if value != expected:
                 raise InvalidSnapshot(snapshot.name, field, value, expected)
-        validators = self._check(snapshot, extension.dev_epoch, signed)
+        try:
+            validators = self.validators_of(header)
+        except MissingState:
+            return False  # of a time that this node did not see: nobody can say who was to sign
+        self._check(snapshot, extension.dev_epoch, signed, validators)
         with self._lock:
             known = self._by_snapshot.setdefault((snapshot, signed.manifest_hash), {})
             if signed.validator in known:
@@ -241,11 +246,18 @@ class SnapshotCertifier:
                 listener(snapshot, signed.manifest_hash)
         return is_new
 
+    def validators_of(self, header: Header) -> ValidatorSet:
+        """Return who certifies the snapshot of a block: the set in its state; or MissingState."""
+        return read_single(self._blockchain.states.at(header.state_root), keys.VALIDATORS)
+
     def _check(
-        self, snapshot: SnapshotId, dev_epoch: int, signed: SnapshotSignature
-    ) -> ValidatorSet:
-        """Return the set of which a member signed; raise InvalidSnapshot if none did."""
-        validators = self._validators()
+        self,
+        snapshot: SnapshotId,
+        dev_epoch: int,
+        signed: SnapshotSignature,
+        validators: ValidatorSet,
+    ) -> None:
+        """Raise InvalidSnapshot unless a member of the set signed."""
         if not 0 <= signed.validator < len(validators.members):
             expected = f"less than {len(validators.members)}"
             raise InvalidSnapshot(snapshot.name, "validator", signed.validator, expected)
@@ -255,7 +267,6 @@ class SnapshotCertifier:
         if not ed25519_verify(public_key, signed.signature, snapshot_bytes(identity, signed)):
             field = f"signature of validator {signed.validator}"
             raise InvalidSnapshot(snapshot.name, field, signed.signature, "one over this snapshot")
-        return validators
 
     def _validators(self) -> ValidatorSet:
         return read_single(self._blockchain.head.state, keys.VALIDATORS)

@@ -18,6 +18,7 @@ from node.chain.block import Block
 from node.chain.blockchain import Blockchain, Head
 from node.chain.transition import decode_transition
 from node.errors import MissingState, PerpnodeError
+from node.governance.validators import find_validator
 from node.perp.events import TRANSITION_KINDS, ModeChanged
 from node.perp.status import CHAIN, ModeReason
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
@@ -42,17 +43,20 @@ Sign = Callable[[bytes], bytes]
 
 
 class Signer:
-    """A validator's place in the set, and its key."""
+    """A validator's key; its place is the snapshot's own set's to say."""
 
-    def __init__(self, validator: int, sign: Sign) -> None:
-        self.validator = validator
+    def __init__(self, public_key: bytes, sign: Sign) -> None:
+        self._public_key = public_key
         self._sign = sign
 
-    def sign(self, manifest: Manifest) -> SnapshotSignature:
-        """Sign a snapshot that this node made itself."""
+    def sign(self, manifest: Manifest) -> SnapshotSignature | None:
+        """Sign a snapshot that this node made itself; None if it is none of its validators."""
+        index = find_validator(manifest.validators, self._public_key)
+        if index is None:
+            return None
         fields = signed_fields(manifest)
         signature = self._sign(snapshot_bytes(identity_of(manifest), fields))
-        return fields._replace(validator=self.validator, signature=signature)
+        return fields._replace(validator=index, signature=signature)
 
 
 class Snapshotter:

@@ -79,13 +79,14 @@ class Hub:
         self.connected: list[str] = []
         self.greeting: Sequence[Message] = ()
         self.refuses: type | None = None
+        self.members = SET
         self._answers = answers or {}
 
     def standing(self) -> Standing:
         return STANDING._replace(identity=self.identity)
 
     def validators(self) -> ValidatorSet:
-        return SET
+        return self.members
 
     def on_connected(self, peer: Peer) -> Sequence[Message]:
         self.connected.append(peer.name)
@@ -349,13 +350,12 @@ def test_a_changed_hello_is_refused(change: dict[str, Any], word: str) -> None:
 
 def test_a_key_that_is_not_in_the_set_is_cut_off() -> None:
     async def story() -> None:
-        hub, validator = Hub(), Hub()
+        hub = Hub()
         with capture_logs() as logs:
-            async with serving(hub) as server, following(PORTS[server], validator, STRANGER):
-                await eventually(lambda: logs_of(logs, "peer cut off"), what="the server's line")
-                await eventually(lambda: logs_of(logs, "no link"), what="the client's line")
+            async with serving(hub) as server, bare(PORTS[server]) as connection:
+                await greet(connection, STRANGER)
+                assert "not in the validator set" in await refusal(connection)
         assert "not in the validator set" in logs_of(logs, "peer cut off")[0]["reason"]
-        assert "not in the validator set" in logs_of(logs, "no link")[0]["reason"]
         assert hub.connected == []
 
     run(story)
@@ -677,3 +677,48 @@ async def middleman(target: int, key: NodeKey) -> AsyncIterator[int]:
     server = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=make_server_tls(key).context)
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+# --- the set changes ------------------------------------------------------------------------------
+
+
+def test_a_member_to_be_observes_and_greets_with_its_key_once_it_is_one() -> None:
+    async def story() -> None:
+        sequencer, newcomer = Hub(), Hub({Proposal: [attestation(1)]})
+        newcomer.members = SET
+        async with serving(sequencer) as server, following(PORTS[server], newcomer, STRANGER):
+            await eventually(lambda: sequencer.connected, what="linked as an observer")
+            assert sequencer.connected[0].startswith("observer")
+            server.broadcast(BLOCK)
+            await eventually(lambda: newcomer.got, what="a block")
+            assert sequencer.got == [], "an observer's end says nothing that it may not"
+
+            grown = SET._replace(members=(*SET.members, Validator(STRANGER.public_key, 1)))
+            sequencer.members = newcomer.members = grown
+
+            await eventually(lambda: len(sequencer.connected) > 1, what="linked anew")
+            assert sequencer.connected[1] == f"validator {len(SET.members)}"
+            server.broadcast(BLOCK)
+            await eventually(lambda: sequencer.got, what="its word counts")
+
+    run(story)
+
+
+def test_a_removed_validator_that_does_not_know_it_yet_is_told_and_observes() -> None:
+    async def story() -> None:
+        sequencer, removed = Hub(), Hub()
+        smaller = SET._replace(members=SET.members[1:])
+        sequencer.members = smaller
+        async with serving(sequencer) as server, following(PORTS[server], removed, FIRST):
+            await eventually(lambda: sequencer.connected, what="linked")
+            assert sequencer.connected[0].startswith("observer")
+
+            removed.members = smaller
+            await asyncio.sleep(3 * PATIENT.tick_s)
+            assert len(sequencer.connected) == 1, "it stays what it is"
+            sequencer.members = removed.members = SET
+
+            await eventually(lambda: len(sequencer.connected) > 1, what="it is a member again")
+            assert sequencer.connected[1] == "validator 0"
+
+    run(story)

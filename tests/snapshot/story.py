@@ -92,7 +92,10 @@ def export(chain: Chain, block: Block, directory: SnapshotDirectory) -> Manifest
 def sign(manifest: Manifest, validator: int) -> SnapshotSignature:
     """Sign a manifest as one of the story's validators."""
     seed = SEEDS[validator]
-    return Signer(validator, lambda message: ed25519_sign(seed, message)).sign(manifest)
+    signer = Signer(ed25519_public_key(seed), lambda message: ed25519_sign(seed, message))
+    signed = signer.sign(manifest)
+    assert signed is not None, "one of the story's validators"
+    return signed
 
 
 def certify(chain: Chain, directory: SnapshotDirectory, manifest: Manifest, count: int = 3) -> None:

@@ -377,9 +377,9 @@ def test_without_validators_all_is_final(tmp_path: Path) -> None:
 def test_snapshotter_makes_and_signs_what_is_due(
     story: Story, directory: SnapshotDirectory
 ) -> None:
-    from node.crypto import ed25519_sign
+    from node.crypto import ed25519_public_key, ed25519_sign
 
-    signer = Signer(2, lambda message: ed25519_sign(SEEDS[2], message))
+    signer = Signer(ed25519_public_key(SEEDS[2]), lambda message: ed25519_sign(SEEDS[2], message))
     made: list[tuple[Manifest, SnapshotSignature | None]] = []
     done = threading.Event()
     interval = story.chain.head.header.number + 1
