@@ -230,6 +230,7 @@ interface IGovernance is ISystem {
         int64 vaultSizeMax;
         int64 positionMax;
         int64 openInterestMax;
+        int64 liquidationNotionalMax;
     }
 
     /// @dev `market`: an id that no market has or had.

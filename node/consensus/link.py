@@ -190,7 +190,8 @@ class Link:
             # Who asks for more than it takes waits for itself.
             await self._drained.wait()
 
-    def _may_say(self, message: Message) -> bool:
+    def may_say(self, message: Message) -> bool:
+        """Tell whether this end greeted as somebody who may say that."""
         return not self._is_observer or isinstance(message, OBSERVER_MESSAGES)
 
     async def _ask(
@@ -200,7 +201,7 @@ class Link:
         *arguments: Any,
     ) -> None:
         def answer() -> list[bytes]:
-            return [encode_message(each) for each in function(*arguments) if self._may_say(each)]
+            return [encode_message(each) for each in function(*arguments) if self.may_say(each)]
 
         for frame in await asyncio.get_running_loop().run_in_executor(worker, answer):
             self.put(frame)

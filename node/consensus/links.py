@@ -73,12 +73,14 @@ class Links:
     def _tell(self, message: Message, is_meant: Callable[[Peer], bool]) -> None:
         frame = encode_message(message)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(self._put, frame, is_meant)
+            self._loop.call_soon_threadsafe(
+                self._put, frame, lambda link: link.may_say(message) and is_meant(link.peer)
+            )
 
-    def _put(self, frame: bytes, is_meant: Callable[[Peer], bool]) -> None:
+    def _put(self, frame: bytes, is_meant: Callable[[Link], bool]) -> None:
         standing: list[Link] = [link for end in self._ends for link in end.links()]
         for link in standing:
-            if is_meant(link.peer):
+            if is_meant(link):
                 link.put(frame)
 
 

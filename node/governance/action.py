@@ -287,6 +287,7 @@ class NewMarket(NamedTuple):
     vault_size_max: Lots
     position_max: Lots
     open_interest_max: Lots
+    liquidation_notional_max: Quote
 
 
 class ListMarket(NamedTuple):
@@ -347,7 +348,7 @@ STRUCTS: dict[str, Struct] = {
         "int64 impactNotional,int64 fundingIntervalMs,int64 fundingInterestPpb,"
         "int64 fundingClampFactorPpm,int64 priceAgeMsMax,int64 priceMovePpmMax,"
         "int64 priceConfirmMs,int64 liquidationFeePpm,int64 markBandPpm,int64 vaultSizeMax,"
-        "int64 positionMax,int64 openInterestMax)",
+        "int64 positionMax,int64 openInterestMax,int64 liquidationNotionalMax)",
     ),
     "Validator": Struct(Validator, "Validator(bytes32 publicKey,int64 power)"),
 }

@@ -84,6 +84,7 @@ from node.units import (
     Address,
     DurationMs,
     Height,
+    Lots,
     MarketId,
     Quote,
     TimeMs,
@@ -126,6 +127,7 @@ def check_block(before: Ledger, after: Ledger, touched: Touched) -> None:
         check_mark(before, after, market)
         _check_market_mode(before, after, market, decreed)
     _check_chain_mode(before, after, decreed)
+    check_liquidated(after, touched.events)
     for market in after.market_ids:
         _check_funding(before, after, market)
 
@@ -406,6 +408,20 @@ def _check_funding(before: Ledger, after: Ledger, market: MarketId) -> None:
         raise InvariantViolation(
             after.height, f"market {market}, funding rate", old.rate_ppb, f"within ±{cap}", "I4"
         )
+
+
+def check_liquidated(after: Ledger, events: Sequence[Event]) -> None:
+    """I6: liquidation orders closed no more in a market than a block may; one lot always (O7)."""
+    closed: dict[MarketId, int] = defaultdict(int)
+    for event in events:
+        if isinstance(event, PositionLiquidated):
+            closed[event.market] += abs(event.size)
+    for market, lots in sorted(closed.items()):
+        params, mark = after.market_params(market), get_mark(after, market)
+        value, limit = notional(Lots(lots), mark, params.k), params.liquidation_notional_max
+        if lots > 1 and value > limit:
+            where = f"market {market}, liquidated notional"
+            raise InvariantViolation(after.height, where, value, f"at most {limit}", "I6")
 
 
 # --- within a block -------------------------------------------------------------------------------

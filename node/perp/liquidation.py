@@ -76,7 +76,7 @@ def process_liquidations(ledger: Ledger) -> None:
     queue = _Queue(ledger, sights)
     for owner in (VAULT, *sorted(ledger.watch.unsafe)):
         queue.judge(owner)
-    ranking = Ranking(ledger)
+    ranking, allowance = Ranking(ledger), _Allowance(sights)
     tried: set[tuple[Address, MarketId]] = set()
     steps = 0
     while steps < ledger.params.liquidations_max:
@@ -87,7 +87,7 @@ def process_liquidations(ledger: Ledger) -> None:
         if market is None:
             continue
         tried.add((worst, market))
-        touched = _process_step(ledger, worst, market, sights, ranking)
+        touched = _process_step(ledger, worst, market, sights, ranking, allowance)
         steps += len(touched) > 0
         for account in sorted({worst, *touched}):
             queue.judge(account)
@@ -152,7 +152,12 @@ class _Queue:
 
 
 def _process_step(
-    ledger: Ledger, owner: Address, market: MarketId, sights: Sights, ranking: Ranking
+    ledger: Ledger,
+    owner: Address,
+    market: MarketId,
+    sights: Sights,
+    ranking: Ranking,
+    allowance: "_Allowance",
 ) -> Sequence[Address]:
     """Close what can be closed of a position; return whom it touched, nobody if it did nothing.
 
@@ -163,7 +168,7 @@ def _process_step(
         if compute_health(ledger, VAULT, sights).equity < 0:
             return process_deleveraging(ledger, VAULT, market, ranking)
         return process_vault_deleveraging(ledger, market, ranking)
-    touched = _process_order(ledger, owner, market, sights[market])
+    touched = _process_order(ledger, owner, market, sights[market], allowance)
     health = compute_health(ledger, owner, sights)
     if get_position(ledger, owner, market).size == 0 or not _is_far_below(health):
         return touched
@@ -183,23 +188,50 @@ def _is_far_below(health: Health) -> bool:
 # --- L2: the book ---------------------------------------------------------------------------------
 
 
+class _Allowance:
+    """What liquidation orders may still close in each market in this block (O7).
+
+    It bounds what a book has to take at once. What the vault takes over, and what is deleveraged,
+    meets no book and is not counted.
+    """
+
+    def __init__(self, sights: Sights) -> None:
+        self._sights = sights
+        self._closed: dict[MarketId, Lots] = {}
+
+    def cap(self, market: MarketId, size: Lots) -> Lots:
+        """Return as much of an order's size as may be closed; the block's first lot always may."""
+        sight, closed = self._sights[market], self._closed.get(market, 0)
+        most = div_floor(sight.params.liquidation_notional_max, sight.value)
+        left = max(most, 1) - closed
+        return Lots(clamp(size, lowest=-left, highest=left))
+
+    def count(self, market: MarketId, size: Lots) -> None:
+        """Count what was closed."""
+        self._closed[market] = Lots(self._closed.get(market, 0) + abs(size))
+
+
 def _process_order(
-    ledger: Ledger, owner: Address, market: MarketId, sight: MarketSight
+    ledger: Ledger, owner: Address, market: MarketId, sight: MarketSight, allowance: _Allowance
 ) -> list[Address]:
     """Send one liquidation order (L2); return whom it touched, nobody if it did nothing."""
     touched = [owner] if _process_cancels(ledger, owner) else []
     size = get_position(ledger, owner, market).size
+    wanted = allowance.cap(market, compute_step_size(size, sight.mark, sight.params))
+    if wanted == 0:
+        return touched
     settlement = VaultSettlement()
     filled = process_reduce_only_ioc(
         ledger,
         owner,
         market,
-        compute_step_size(size, sight.mark, sight.params),
+        wanted,
         _get_fillable_price(ledger, owner, market),
         order_id=LIQUIDATION_ORDER,
         settlement=settlement,
     ).size
     if filled != 0:
+        allowance.count(market, filled)
         touched = [owner, VAULT, *settlement.makers]  # the vault paid or was paid
         ledger.emit(
             PositionLiquidated(

@@ -68,6 +68,8 @@ class MarketParams(NamedTuple):
     """How large an account's position may become, its resting orders counted (O7)."""
     open_interest_max: Lots
     """How many lots may be open, long, in all (O7)."""
+    liquidation_notional_max: Quote
+    """What liquidation orders may close here in a block, at the mark; one lot always (O7)."""
 
 
 class ChainParams(NamedTuple):
@@ -144,7 +146,7 @@ def validate_market_params(params: MarketParams) -> None:
     _validate_k(params, where)
     _validate_margin(params, where)
     _validate_fees(params, where)
-    for name in ("order_value_min", "impact_notional"):
+    for name in ("order_value_min", "impact_notional", "liquidation_notional_max"):
         _require_range(where, name, getattr(params, name), 1, MAGNITUDE_MAX)
     for name in ("funding_interval_ms", "price_age_ms_max"):
         _require_range(where, name, getattr(params, name), 1, DURATION_MS_MAX)

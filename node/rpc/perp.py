@@ -146,6 +146,7 @@ def _render_params(params: MarketParams) -> Json:
         "vaultSizeMax": params.vault_size_max,
         "positionMax": render_size(params.position_max, params),
         "openInterestMax": render_size(params.open_interest_max, params),
+        "liquidationNotionalMax": render_money(params.liquidation_notional_max),
     }
 
 

@@ -270,6 +270,7 @@ EXCHANGE: Final[dict[str, Schema]] = {
         vaultSizeMax=COUNT,
         positionMax=_SIZE,
         openInterestMax=_SIZE,
+        liquidationNotionalMax=_MONEY,
     ),
     "Account": obj(
         address=ADDRESS,

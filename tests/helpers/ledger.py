@@ -310,6 +310,7 @@ def make_market_params(**changes: Any) -> MarketParams:
         vault_size_max=Lots(0),
         position_max=Lots(MAGNITUDE_MAX),
         open_interest_max=Lots(MAGNITUDE_MAX),
+        liquidation_notional_max=Quote(MAGNITUDE_MAX),
     )
     return params._replace(**changes)
 

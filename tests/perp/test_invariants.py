@@ -29,6 +29,7 @@ from node.perp.events import (
     FundingSettled,
     OrderFilled,
     PositionDeleveraged,
+    PositionLiquidated,
     PositionTakenOver,
 )
 from node.perp.funding import get_funding, process_funding, process_premium_sample
@@ -37,6 +38,7 @@ from node.perp.invariants import (
     check_all,
     check_block,
     check_liquidatable,
+    check_liquidated,
     compute_allowed_modes,
 )
 from node.perp.liquidation import process_liquidations
@@ -531,6 +533,26 @@ def test_block_stands_that_closes_a_whole_position_l3_l4(in_vault: int, kinds: l
         seen += [type(event) for event in ledger.events if type(event) in kinds]
 
     assert seen == kinds
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_good"), [([-1], True), ([5], True), ([-2, -3], True), ([-6], False), ([], True)]
+)
+def test_liquidations_of_a_block_stay_within_the_markets_limit_i6_o7(
+    sizes: list[int], is_good: bool
+) -> None:
+    # Five lots at 1,000; in the second market not even one, and one is always good.
+    ledger = make_ledger(price=1_000, liquidation_notional_max=5_000)
+    small = make_market(ledger, price=1_000, liquidation_notional_max=1)
+    nothing = (Quote(0), Quote(0), Quote(0))
+    events = [PositionLiquidated(MARKET, LONG, Lots(size), *nothing) for size in sizes]
+    events.append(PositionLiquidated(small, LONG, Lots(1), *nothing))
+    if is_good:
+        check_liquidated(ledger, events)
+        return
+
+    with pytest.raises(InvariantViolation, match="liquidated notional: was 6000, expected at most"):
+        check_liquidated(ledger, events)
 
 
 def test_vault_may_stay_below_zero_but_go_no_lower_i6() -> None:

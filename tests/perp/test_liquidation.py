@@ -293,6 +293,57 @@ def test_cancelling_its_orders_is_a_step_o8() -> None:
     assert [event.account for event in liquidated(ledger)] == [SECOND]
 
 
+def test_a_block_closes_no_more_than_a_markets_limit_and_the_next_goes_on_o7_o8() -> None:
+    ledger = long_ledger(mark=1_000, liquidation_notional_max=150 * 940)
+    for number in (4, 5):
+        make_trader(ledger, number, 10_000)
+        trade(ledger, trader(number), 100, 1_000)
+    set_price(ledger, 940)
+    process_order(ledger, MAKER, order(300, 940))
+
+    process_liquidations(ledger)
+
+    first = liquidated(ledger)
+    assert [(event.account, event.size) for event in first] == [(LONG, -100), (trader(4), -50)]
+    next_block(ledger)
+    process_liquidations(ledger)
+    second = [(event.account, event.size) for event in liquidated(ledger)]
+    assert second == [(trader(5), -100)], "half was enough for the one before"
+
+
+def test_markets_have_their_own_limits_o7() -> None:
+    ledger = long_ledger(mark=1_000, liquidation_notional_max=10 * 930)
+    second = make_market(ledger, price=1_000)
+    make_trader(ledger, 4, 10_000)
+    trade(ledger, SECOND, 100, 1_000, second)
+    for market in (MARKET, second):
+        set_price(ledger, 930, market=market)
+        process_order(ledger, MAKER, order(100, 930, market=market))
+
+    process_liquidations(ledger)
+
+    assert {event.market: event.size for event in liquidated(ledger)} == {MARKET: -10, second: -100}
+
+
+def test_one_lot_may_always_be_closed_o7() -> None:
+    ledger = long_ledger(mark=940, liquidation_notional_max=1)
+    process_order(ledger, MAKER, order(100, 940))
+
+    process_liquidations(ledger)
+
+    assert [event.size for event in liquidated(ledger)] == [-1]
+
+
+def test_what_the_vault_takes_over_is_not_counted_o7_l3() -> None:
+    ledger = long_ledger(mark=905, liquidation_notional_max=1, vault_size_max=1_000)
+    deposit(ledger, VAULT, 10**6)
+
+    process_liquidations(ledger)
+
+    assert size_of(ledger, LONG) == 0
+    assert size_of(ledger, VAULT) == 100
+
+
 # --- L2 -------------------------------------------------------------------------------------------
 
 

@@ -104,7 +104,7 @@ SETUPS = (
         margins(1_000 * USDC, vault=3_000 * USDC),
     ),
     Setup(
-        "few steps, triggers, makers, orders and actions, small positions, an empty vault",
+        "few steps, triggers, makers, orders, actions; small positions and steps; an empty vault",
         make_chain(
             liquidations_max=2,
             triggers_max=2,
@@ -118,8 +118,9 @@ SETUPS = (
                 mark_band_ppm=RatePpm(12_500),
                 position_max=Lots(20_000),
                 open_interest_max=Lots(40_000),
+                liquidation_notional_max=Quote(70 * USDC),
             ),
-            make_perp(open_interest_max=Lots(30_000)),
+            make_perp(open_interest_max=Lots(30_000), liquidation_notional_max=Quote(1)),
         ),
         (2_000, 2_500),
         margins(1_000 * USDC, vault=0),

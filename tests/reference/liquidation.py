@@ -15,8 +15,10 @@ USDC = 10**6
 def liquidate(world: World) -> None:
     """Step by step, the lowest equity/MM first, then account, then market.
 
-    O8 bounds the steps. Read: an attempt that finds nothing to do is no step.
+    O8 bounds the steps. Read: an attempt that finds nothing to do is no step. O7 bounds what the
+    orders of stage 1 close in a market, at the mark; the first lot is always good.
     """
+    sold: dict[int, int] = {}
     tried: set[tuple[bytes, int]] = set()
     steps = 0
     while steps < world.params.liquidations_max:
@@ -33,12 +35,12 @@ def liquidate(world: World) -> None:
         if owner == VAULT:
             steps += vault.deleverage(world, VAULT, market)  # L4
         else:
-            steps += _step(world, owner, market)
+            steps += _step(world, owner, market, sold)
 
 
-def _step(world: World, owner: bytes, market: int) -> bool:
+def _step(world: World, owner: bytes, market: int, sold: dict[int, int]) -> bool:
     """Stage 1, and what it leaves to stages 2 (L3) and 3 (L4)."""
-    acted = _sell(world, owner, market)
+    acted = _sell(world, owner, market, sold)
     equity, maintenance = tested_health(world, owner)
     if not world.position(owner, market).size or 3 * equity >= 2 * maintenance:
         return acted
@@ -49,7 +51,7 @@ def _step(world: World, owner: bytes, market: int) -> bool:
     return acted
 
 
-def _sell(world: World, owner: bytes, market: int) -> bool:
+def _sell(world: World, owner: bytes, market: int, sold: dict[int, int]) -> bool:
     """L2: cancel what is not reduce-only, then a reduce-only IOC for a part."""
     cancelled = [
         key
@@ -63,6 +65,10 @@ def _sell(world: World, owner: bytes, market: int) -> bool:
     notional = abs(size) * mark * k
     part = max(1_000 * USDC, notional // 5)
     lots = min(abs(size), max(1, math.floor(Fraction(part, mark * k))))
+    most = max(1, world.market_params[market].liquidation_notional_max // (mark * k))
+    lots = min(lots, most - sold.get(market, 0))
+    if lots == 0:
+        return bool(cancelled)
     plain = risk_of(world, owner)
     shortfall = max(0, min(plain.maintenance, plain.maintenance - plain.equity))
     own = maintenance_of(world, market, size)
@@ -76,6 +82,7 @@ def _sell(world: World, owner: bytes, market: int) -> bool:
         limit,
         vault_part=lambda lots, price: _vault_part(world, owner, market, lots, price),
     )
+    sold[market] = sold.get(market, 0) + abs(met.filled)
     return bool(cancelled) or met.changed
 
 
