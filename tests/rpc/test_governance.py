@@ -95,6 +95,74 @@ def test_typed_data_of_nothing_is_refused(
     assert words in caught.value.message
 
 
+LISTED = {
+    "symbol": "SOL-USD",
+    "lotDecimals": 2,
+    "tickDecimals": 2,
+    "k": 100,
+    "brackets": [{"notionalFrom": 0, "initialMarginPpm": 50_000}],
+    "maintenancePpm": 500_000,
+    "oiLowerCap": "500000000000000",
+    "oiUpperCap": "1000000000000000",
+    "takerFeePpm": 450,
+    "makerFeePpm": -150,
+    "priceBandPpm": 50_000,
+    "orderValueMin": 10**7,
+    "impactNotional": 5 * 10**9,
+    "fundingIntervalMs": 60_000,
+    "fundingInterestPpb": 100_000,
+    "fundingClampFactorPpm": 6_000_000,
+    "priceAgeMsMax": 30_000,
+    "priceMovePpmMax": 50_000,
+    "priceConfirmMs": 3_000,
+    "liquidationFeePpm": 15_000,
+    "markBandPpm": 10_000,
+    "vaultSizeMax": 0,
+    "positionMax": 10**6,
+    "openInterestMax": 10**7,
+    "liquidationNotionalMax": 10**12,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "result"),
+    [
+        ("ScheduleMaintenance", {"startHeight": 5, "haltHeight": 9, "endMs": 2**42}, "9"),
+        ("SettleMarket", {"market": MARKET, "price": 7, "beyondMaxMove": True}, "0"),
+        ("ChangeCouncil", {"members": ["0x" + "77" * 20], "threshold": 1}, "1"),
+        ("SetParameter", {"market": 0, "name": "actions_max", "value": 7}, None),
+        ("SetReporters", {"reporters": ["0x" + "77" * 20], "quorum": 1}, "1"),
+        ("SetBrackets", {"market": MARKET, "brackets": LISTED["brackets"]}, "1"),
+        ("ListMarket", {"market": 7, "params": LISTED}, "7"),
+    ],
+)
+def test_every_kind_is_signed_by_a_wallet_submitted_and_recorded(
+    governed: Chain, kind: str, fields: Any, result: str | None
+) -> None:
+    document = typed_data(governed, kind, **fields)
+
+    assert governed.ask("gov_submitAction", document, sign(document))["outcome"] == "queued"
+
+    governed.seal()
+    (entry,) = governed.ask("gov_getAuditLog")["entries"]
+    assert (entry["kind"], entry["action"]) == (kind, document["message"])
+    assert result is None or entry["result"] == result
+
+
+def test_a_part_of_an_action_that_is_wrong_is_named(governed: Chain) -> None:
+    for change, words in (
+        ({"params": LISTED | {"k": "many"}}, "params.k"),
+        ({"params": LISTED | {"more": 1}}, "params"),
+        ({"params": LISTED | {"brackets": [{}]}}, "params.brackets[0]"),
+        ({"params": LISTED | {"brackets": {}}}, "params.brackets"),
+        ({"params": []}, "params"),
+    ):
+        with pytest.raises(RpcFailure) as caught:
+            typed_data(governed, "ListMarket", **({"market": 7} | change))
+        assert caught.value.code == -32602
+        assert words in caught.value.message
+
+
 def test_a_halt_is_submitted_sealed_and_recorded(governed: Chain) -> None:
     document = typed_data(governed, "Halt", height=0)
 
