@@ -297,6 +297,12 @@ class Sequencer(Server):
         command = ["run", "--role", "sequencer", "--genesis", str(genesis), *flags]
         super().__init__(command, data_dir, port)
 
+    def wait_for_end(self) -> int:
+        """Return the exit status, once its front has ended too and the port is free again."""
+        status = super().wait_for_end()
+        self.wait_for_family_end()
+        return status
+
     def wait_for_answer(self) -> Self:
         """Return once it listens."""
 
