@@ -30,7 +30,7 @@ from tools.load import load_genesis, write_genesis
 
 ACCOUNTS = 20
 BLOCK_TIME = ("--block-time", "0.1")
-LONGEST_LIFE_S = 1.6
+LONGEST_LIFE_S = 3.2
 SEED = int(os.environ.get("PERPNODE_CRASH_SEED", "20260119"))
 COMMIT_STEPS = sorted(
     {
