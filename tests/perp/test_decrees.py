@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from node.errors import InvariantViolation, NotHalted
+from node.errors import InvalidCancelFilter, InvariantViolation, MarketNotFound, NotHalted
 from node.perp.decrees import (
     compute_decreed,
+    process_cancel_filtered,
     process_decrees,
     process_halt,
     process_resume,
@@ -19,9 +20,10 @@ from node.perp.invariants import Touched, check_block
 from node.perp.mark import process_mark
 from node.perp.modes import process_reopening
 from node.perp.oracle import Report, process_prices
+from node.perp.order import CancelFilter
 from node.perp.status import CHAIN, Decree, Mode, ModeReason, get_ending_mode, get_status
-from node.units import Height, Ticks, TimeMs
-from tests.helpers.ledger import MARKET, DictLedger, make_ledger, make_market, reporter
+from node.units import Address, Height, MarketId, Ticks, TimeMs
+from tests.helpers.ledger import MARKET, DictLedger, make_ledger, make_market, reporter, trader
 
 
 def end_block(ledger: DictLedger) -> None:
@@ -195,3 +197,32 @@ def test_a_mode_by_governance_without_its_decree_is_rejected_i7() -> None:
 
     with pytest.raises(InvariantViolation, match=r"I7.*market 1, mode"):
         check_block(before, after, Touched((), (), (), told))
+
+
+# --- cancelling by a filter -----------------------------------------------------------------------
+
+SOMEBODY, NOBODY = trader(1), Address(bytes(20))
+
+
+@pytest.mark.parametrize(
+    ("filter_code", "market", "account"),
+    [
+        (9, 0, NOBODY),  # no such filter
+        (CancelFilter.ALL_BUT_TRIGGERS, 1, NOBODY),  # a field that the filter does not use
+        (CancelFilter.ALL_BUT_TRIGGERS, 0, SOMEBODY),
+        (CancelFilter.MARKET, 0, NOBODY),  # one that it needs
+        (CancelFilter.MARKET, 1, SOMEBODY),
+        (CancelFilter.ACCOUNT, 0, NOBODY),
+        (CancelFilter.ACCOUNT, 1, SOMEBODY),
+    ],
+)
+def test_filter_takes_the_fields_that_it_uses_and_no_other(
+    filter_code: int, market: int, account: Address
+) -> None:
+    with pytest.raises(InvalidCancelFilter):
+        process_cancel_filtered(make_ledger(), filter_code, MarketId(market), account)
+
+
+def test_filter_of_a_missing_market_is_refused() -> None:
+    with pytest.raises(MarketNotFound):
+        process_cancel_filtered(make_ledger(), CancelFilter.MARKET, MarketId(9), NOBODY)

@@ -22,6 +22,7 @@ from node.perp.oracle import (
     ReportRefusal,
     compute_lower_median,
     compute_reference,
+    get_oracle,
     initial_oracle,
     process_acknowledgement,
     process_prices,
@@ -435,3 +436,8 @@ def test_no_price_is_accepted_that_moved_too_far_or_was_not_confirmed_p2(
             in_force.append((ledger.time_ms, oracle.price))
         assert len(oracle.accepted) <= 12
         assert oracle.price > 0
+
+
+def test_missing_market_has_no_oracle() -> None:
+    with pytest.raises(MarketNotFound):
+        get_oracle(make_ledger(), MarketId(9))
