@@ -21,6 +21,7 @@ from node.perp.margin import (
     is_initial_not_higher,
     is_reduction,
 )
+from node.perp.mark import Mark
 from node.perp.order import Order
 from node.perp.parameters import MarginBracket, MarketParams
 from node.units import FundingIndex, Lots, MarketId, OrderId, Quote, RatePpm, Ticks
@@ -169,6 +170,19 @@ def test_open_interest_below_the_cap_adds_nothing_g1() -> None:
 @pytest.mark.parametrize("compute", [compute_risk, compute_withdrawal_risk])
 def test_nobody_has_no_risk(compute: Callable[..., Risk]) -> None:
     assert compute(make_ledger(), OWNER) == Risk(Quote(0), Quote(0), Quote(0), Quote(0))
+
+
+@pytest.mark.parametrize(("mark", "oracle"), [(100, 120), (120, 100)])
+def test_withdrawal_takes_each_number_at_its_worse_price_m3(mark: int, oracle: int) -> None:
+    # Long 10: equity at 100; IM 10 %, MM 5 % and what is open at 120.
+    ledger = make_ledger(price=oracle)
+    ledger.marks.set(MARKET, Mark(Ticks(mark), Ticks(0)))
+    deposit(ledger, OWNER, 1_000)
+    hold(ledger, 10)
+
+    risk = compute_withdrawal_risk(ledger, OWNER)
+
+    assert risk == Risk(Quote(1_000), Quote(120), Quote(60), Quote(1_200))
 
 
 @pytest.mark.parametrize(("size", "equity"), [(10, 1_200), (-10, 800)])
