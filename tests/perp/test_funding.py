@@ -435,6 +435,21 @@ def test_long_pays_short_while_the_index_grows_f4() -> None:
     check_all(ledger)
 
 
+def test_single_atom_is_paid_f4() -> None:
+    ledger = make_ledger()
+    for number in (1, 2):
+        make_trader(ledger, number, 1_000)
+    open_pair(ledger, 1)
+    before = [balance_of(ledger, owner) for owner in (LONG, SHORT)]
+    set_funding_index(ledger, 10**9)
+
+    for owner in (LONG, SHORT):
+        settle_funding(ledger, owner, MARKET)
+
+    after = [balance_of(ledger, owner) for owner in (LONG, SHORT)]
+    assert after == [before[0] - 1, before[1] + 1]
+
+
 def test_what_the_floor_leaves_over_is_dust_f4() -> None:
     # 1 lot · 0.5e9: the short's half atom and the long's other half stay in the pool.
     ledger = make_ledger()

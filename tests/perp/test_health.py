@@ -38,3 +38,8 @@ def test_health_is_the_shown_risk_pending_funding_included_f4(index: int) -> Non
         assert health == Health(risk.equity, risk.maintenance)
         assert health == Health(Quote(10_000 + -index * size // 10**9), Quote(150))
     assert MARKET in ledger.accounts.rows[LONG].markets
+
+
+def test_market_waits_without_a_mark_and_not_at_the_lowest_l1() -> None:
+    for price, is_waiting in ((0, True), (1, False)):
+        assert get_sights(make_ledger(price=price))[MARKET].is_waiting is is_waiting
