@@ -173,6 +173,10 @@ class Blockchain:
             )
         else:
             certificate = None
+        if development and not self.genesis.dev:
+            height = Height(parent.block.header.number + 1)
+            was, expected = f"{len(development)} development operations", "none on this chain"
+            raise BodyMismatch(height, "transactions", was, expected)
         state, derived = parent.state, parent.derived
         loaded = self._open_loaded(development, time_ms)
         if loaded is not None:
@@ -184,9 +188,6 @@ class Blockchain:
         inputs = BlockInput(
             transactions, self.genesis.base_fee_wei, gas_limit, governance_inputs, development
         )
-        if development and not self.genesis.dev:
-            was, expected = f"{len(development)} development operations", "none on this chain"
-            raise BodyMismatch(ledger.height, "transactions", was, expected)
         applied = apply_block(ledger, inputs)
         dev_epoch = max(extension.dev_epoch, ledger.status.dev_epoch)
         extension = extension._replace(dev_epoch=dev_epoch)

@@ -191,6 +191,13 @@ def test_what_is_no_dump_is_refused(content: bytes) -> None:
         parse_dump(content)
 
 
+def test_a_chain_that_is_not_for_development_reads_no_dump(genesis: Genesis) -> None:
+    strict = Chain(genesis._replace(dev=False))
+
+    with pytest.raises(BodyMismatch, match="none on this chain"):
+        operate(strict, LoadState(b"no dump at all"))
+
+
 def test_a_dump_is_the_same_bytes_again(origin: Chain) -> None:
     chain, head = origin.blockchain, origin.blockchain.head
     trie = chain.proof_state(head.block)
