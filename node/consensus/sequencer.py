@@ -230,11 +230,15 @@ class Sequencer:
         """Make a block that carries development operations, and return it.
 
         What waits comes along unless an operation could take from it what it needs; the council's
-        actions always do. Raises ActionImpossible while the chain is HALTED, and InvalidBlock if an
-        operation, or an invariant after it, refuses: nothing is written then.
+        actions always do. Raises ActionImpossible while the chain is HALTED, sealing stopped or a
+        fork is carried out, and InvalidBlock if an operation, or an invariant after it, refuses:
+        nothing is written then.
         """
         blockchain = self._blockchain
         with blockchain.write_lock:
+            phase = self.phase()  # it may have changed since the caller looked
+            if phase.name not in (OPEN, LAGGING):
+                raise ActionImpossible(phase.reason)
             if blockchain.ledger_after(blockchain.head.block).status.mode == Mode.HALTED:
                 raise ActionImpossible("the chain is HALTED: blocks are made for its council alone")
             moment = self.time.choose(offset_ms)

@@ -338,6 +338,8 @@ def test_the_sequencer_seals_nothing_before_the_gate_and_empty_blocks_after_it(c
     block = sequencer.submit_plan(case.data).block
     assert len(mempool) == 0
     assert sequencer.seal() == 0
+    with pytest.raises(ActionImpossible, match="more are needed"):
+        sequencer.seal_operations([])
     assert case.blockchain.head.block == block
     for validator in (0, 1, 2):
         report = case.confirm(validator, block)
