@@ -153,7 +153,7 @@ class ValidatorNode:
         self._heard_height = 0
         """Of the highest block of this branch that the sequencer is known to have signed."""
         self._heard_ms = clock_ms()
-        """When the last signed block came, or this node started."""
+        """When the last signed block came that was new here, or this node started."""
         self._is_withholding = False
         """Whether the newest block was not signed because it ignores the council."""
         self._reminded_ms = 0
@@ -288,7 +288,7 @@ class ValidatorNode:
         """Take a block; what is not signed by the sequencer is dropped and named in the log."""
         with self._lock:
             received, refusal = self._receive(proposal)
-            if received is not None:
+            if received is not None and self._is_news(received.block):
                 self._heard_ms = self._clock_ms()
             if self._is_stopped():
                 return []
@@ -690,6 +690,11 @@ class ValidatorNode:
     def _certified(self) -> int:
         certificate = self._blockchain.certificate
         return 0 if certificate is None else certificate.height
+
+    def _is_news(self, block: Block) -> bool:
+        """Tell whether a block was not here before: anybody can send an old one again."""
+        height = block.header.number
+        return height >= self._next_height() and self._queued(height) is None
 
     def _queued(self, height: int) -> Received | None:
         """Return the block of a height that waits, for whatever reason."""

@@ -32,6 +32,7 @@ from node.consensus.messages import (
     encode_message,
     split_frame,
 )
+from node.consensus.proposals import make_proposal
 from node.consensus.recovery import Recovery
 from node.consensus.sequencer import Sequencer
 from node.consensus.snapshots import Snapshots
@@ -444,6 +445,19 @@ def test_a_fork_is_planned_at_a_validator_only_when_the_sequencer_is_silent(mesh
     mesh.sequencer.seal()
     mesh.deliver()
     assert not mesh.nodes[0].may_plan()
+
+
+def test_an_old_block_sent_again_does_not_pass_for_a_sequencer_that_lives(mesh: Mesh) -> None:
+    mesh.link(S, 0)
+    mesh.sequencer.seal()
+    mesh.deliver()
+    assert not mesh.nodes[0].may_plan()
+    mesh.clock.now_ms += 3_001
+
+    mesh.send(1, 0, make_proposal(mesh.chains[0], mesh.head(0)))
+    mesh.deliver()
+
+    assert mesh.nodes[0].may_plan()
 
 
 def test_a_validator_that_is_behind_asks_another_for_the_blocks(mesh: Mesh) -> None:
