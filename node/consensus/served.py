@@ -58,11 +58,9 @@ class ServedBranch:
 
     def block_at(self, height: Height) -> Block | None:
         """Return the block of a height, None above the head: what is written may not be it yet."""
-        if height > self.latest.header.number:
-            return None
         old = self._old
-        if height > self.latest.header.number:
-            return None  # on disk, and not the head yet
+        if height > (old or self._blockchain.head.block).header.number:
+            return None
         if old is None:
             return self._blockchain.block_at(height)
         return self.block_on_fork(old.extension.fork_id, height)
