@@ -2,7 +2,8 @@
 
 Every validator makes its own snapshot and signs the hash of its own manifest. Signatures of one
 height and hash add up; at a quorum the snapshot is certified, and its block is `finalized`. They
-are kept in the snapshots' directories, so that a restart forgets none.
+are kept in the snapshots' directories, so that a restart forgets none: from a third of the power
+on, or where this node made the same itself. Less may be liars alone, who fill no disk.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
+
+import structlog
 
 from node.chain import keys
 from node.chain.block import Header
@@ -32,8 +35,13 @@ from node.snapshot.export import read_single
 from node.snapshot.manifest import MANIFEST_FILE, Manifest, manifest_hash
 from node.units import Hash32, Height
 
+log = structlog.get_logger()
+
 WAITING_MAX = 1_000
 """Signatures of blocks that this node has not yet; more are forgotten."""
+LONE_MAX = 16
+"""Of a validator's signatures for which less than a third of the power stands; more are passed
+over until a snapshot is certified."""
 
 
 class SnapshotSignature(NamedTuple):
@@ -148,6 +156,8 @@ class SnapshotCertifier:
         self._directory = directory
         self._lock = Lock()
         self._by_snapshot: dict[tuple[SnapshotId, Hash32], dict[int, bytes]] = {}
+        self._lone: set[tuple[SnapshotId, Hash32]] = set()
+        """What less than a third of the power signed."""
         self._waiting: list[SnapshotSignature] = []
         self._certified: dict[SnapshotId, Hash32] = {}
         """Block hash of each certified snapshot."""
@@ -191,15 +201,19 @@ class SnapshotCertifier:
         """Know nothing any more of a snapshot whose block a development revert took out."""
         with self._lock:
             self._certified.pop(snapshot, None)
-            for known in [each for each in self._by_snapshot if each[0] == snapshot]:
-                del self._by_snapshot[known]
+            for made in [each for each in self._by_snapshot if each[0] == snapshot]:
+                del self._by_snapshot[made]
+                self._lone.discard(made)
 
     def on_head(self) -> None:
-        """Look again at signatures whose block this node had not."""
+        """Look again at signatures whose block this node had not; what does not hold is logged."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for signed in waiting:
-            self.add(signed)
+            try:
+                self.add(signed)
+            except InvalidSnapshot as refusal:  # the block that came is good all the same
+                log.warning("snapshot signature dropped", peer="earlier", reason=str(refusal))
 
     def add(self, signed: SnapshotSignature) -> bool:
         """Take a validator's signature; tell whether it certified the snapshot.
@@ -230,15 +244,24 @@ class SnapshotCertifier:
             return False  # of a time that this node did not see: nobody can say who was to sign
         self._check(snapshot, extension.dev_epoch, signed, validators)
         with self._lock:
-            known = self._by_snapshot.setdefault((snapshot, signed.manifest_hash), {})
+            made = (snapshot, signed.manifest_hash)
+            known = self._by_snapshot.get(made, {})
             if signed.validator in known:
                 return False  # who signs it in many ways is told on once
-            known[signed.validator] = signed.signature
+            known = known | {signed.validator: signed.signature}
             power = sum(validators.members[index].power for index in known)
+            is_lone = 3 * power < total_power(validators)
+            if is_lone and self._count_lone(signed.validator) >= LONE_MAX:
+                return False  # whoever passed it on did nothing wrong
+            self._by_snapshot[made] = known
+            self._lone.discard(made)
+            if is_lone:
+                self._lone.add(made)
+            self._save(snapshot, signed, known, is_lone=is_lone)
             is_new = snapshot not in self._certified and is_quorum(validators, power)
-            self._save(snapshot, signed, known)
             if is_new:
                 self._certified[snapshot] = signed.block_hash
+                self._forget_lone(snapshot)
         for told in self._on_signed:
             told(signed)
         if is_new:
@@ -271,12 +294,27 @@ class SnapshotCertifier:
     def _validators(self) -> ValidatorSet:
         return read_single(self._blockchain.head.state, keys.VALIDATORS)
 
+    def _count_lone(self, validator: int) -> int:
+        return sum(validator in self._by_snapshot[each] for each in self._lone)
+
+    def _forget_lone(self, newest: SnapshotId) -> None:
+        """Forget what few signed of a certified snapshot and those before it."""
+        for made in [each for each in self._lone if each[0] <= newest]:
+            self._lone.remove(made)
+            del self._by_snapshot[made]
+
     def _save(
-        self, snapshot: SnapshotId, signed: SnapshotSignature, known: dict[int, bytes]
+        self,
+        snapshot: SnapshotId,
+        signed: SnapshotSignature,
+        known: dict[int, bytes],
+        *,
+        is_lone: bool,
     ) -> None:
         """Write who signed; a rival manifest's signatures give way only to this node's own."""
         before = self._directory.signatures(snapshot)
-        if before is not None and before.manifest_hash != signed.manifest_hash:
+        is_rival = before is not None and before.manifest_hash != signed.manifest_hash
+        if is_lone or is_rival:
             own = self._directory.manifest(snapshot)
             if own is None or manifest_hash(own) != signed.manifest_hash:
                 return

@@ -18,7 +18,7 @@ from node.snapshot.directory import SnapshotDirectory, SnapshotId, load_manifest
 from node.snapshot.export import ExportJob
 from node.snapshot.manifest import Manifest, decode_manifest, encode_manifest, manifest_hash
 from node.snapshot.restore import restore_snapshot
-from node.snapshot.signatures import SnapshotCertifier, SnapshotSignature
+from node.snapshot.signatures import LONE_MAX, SnapshotCertifier, SnapshotSignature
 from node.snapshot.snapshotter import Signer, Snapshotter, is_due
 from node.snapshot.verify import verify_snapshot
 from node.state.kv import LevelDb
@@ -362,6 +362,58 @@ def test_a_signature_waits_for_its_block(story: Story, directory: SnapshotDirect
     certifier.on_head()
 
     assert certifier.finalized == made.height
+
+
+def test_a_signature_that_waited_and_does_not_hold_is_no_obstacle_to_a_block(
+    story: Story, directory: SnapshotDirectory
+) -> None:
+    made = export(story.chain, story.snapshot, directory)
+    late = Chain(story.genesis)
+    certifier = SnapshotCertifier(late.blockchain, SnapshotDirectory(directory.path / "late"))
+    late.blockchain.on_head(lambda _: certifier.on_head())
+    certifier.add(sign(made, 0)._replace(signature=bytes(64)))
+    for validator in range(3):
+        certifier.add(sign(made, validator))
+
+    for height in range(1, made.height + 1):
+        block = story.chain.blockchain.block_at(Height(height))
+        assert block is not None
+        late.blockchain.import_block(block)
+
+    assert certifier.finalized == made.height
+
+
+def test_what_a_few_validators_alone_signed_leaves_nothing_on_disk(
+    story: Story, directory: SnapshotDirectory, tmp_path: Path
+) -> None:
+    made = export(story.chain, story.snapshot, directory)
+    gathering = SnapshotDirectory(tmp_path / "gathering")
+    certifier = SnapshotCertifier(story.chain.blockchain, gathering)
+
+    certifier.add(sign(made, 0))
+    assert gathering.ids() == [], "a liar could fill the disk, and prune the good ones"
+    certifier.add(sign(made, 1))
+
+    assert list(load_signatures(gathering.path_of(id_of(made))).by_validator) == [0, 1]
+
+
+def test_a_validator_that_signs_whatever_comes_to_mind_is_told_on_a_few_times(
+    story: Story, directory: SnapshotDirectory
+) -> None:
+    made = export(story.chain, story.snapshot, directory)
+    certifier = SnapshotCertifier(story.chain.blockchain, directory)
+    told: list[SnapshotSignature] = []
+    certifier.on_signed(told.append)
+
+    for size in range(LONE_MAX + 5):
+        certifier.add(sign(made._replace(size=size), 3))
+    assert len(told) == LONE_MAX
+    for validator in range(3):
+        certifier.add(sign(made, validator))
+
+    assert certifier.finalized == made.height
+    certifier.add(sign(made, 3))
+    assert told[-1] == sign(made, 3), "what others signed as well is no fancy"
 
 
 def test_without_validators_all_is_final(tmp_path: Path) -> None:
