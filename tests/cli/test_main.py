@@ -223,7 +223,7 @@ def test_keys_are_made_once_shown_and_private(perpnode: Any, tmp_path: Path) -> 
         ('{"address": "0x", "private_key": "0x' + "f" * 64 + '"}', "outside of the curve's range"),
         (
             '{"address": "0x", "private_key": "0x' + "1" * 64 + '"}',
-            "an address that is not its key",
+            "names another address than its key's: it is 0x",
         ),
     ],
 )
