@@ -339,13 +339,21 @@ class Recovery:
             return [question] if own is None else [own, question]
 
     def on_confirmation(self, peer: str, report: ForkConfirmation) -> tuple[bool, list[Message]]:
-        """Take a validator's word; tell whether it is news, and what to ask its sender."""
+        """Take a validator's word; tell whether it is news, and what to ask its sender.
+
+        Its first word counts until it says what this node does; then that counts. All else would be
+        news at one node after the other, and two words would chase each other for ever.
+        """
         with self._lock:
             block, members = self.block, self._blockchain.next_validators().members
             if block is None or report.validator >= len(members):
                 return False, []
-            if self._confirmations.get(report.validator) == report:
+            known = self._confirmations.get(report.validator)
+            if known == report:
                 return False, self._ask(report)
+            is_mended = known is not None and known.block_hash != block.hash == report.block_hash
+            if known is not None and not is_mended:
+                return False, []
             message = self._signed(report.block_hash, report.state_root)
             key = members[report.validator].public_key
             if report.height != block.header.number or not ed25519_verify(

@@ -10,6 +10,7 @@ import pytest
 
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain
+from node.chain.domains import Kind, signed_bytes
 from node.chain.store import BlockStore
 from node.consensus.guard import SignGuard
 from node.consensus.hold import Hold
@@ -23,6 +24,7 @@ from node.consensus.messages import (
     Assembly,
     Attestation,
     CouncilAction,
+    ForkConfirmation,
     ForkPlan,
     Hello,
     Message,
@@ -38,14 +40,14 @@ from node.consensus.sequencer import Sequencer
 from node.consensus.snapshots import Snapshots
 from node.consensus.submissions import Outcome
 from node.consensus.validator import ValidatorNode
-from node.crypto import ed25519_public_key
+from node.crypto import ed25519_public_key, ed25519_sign
 from node.governance.action import Domain, Halt, Resume, SetMode
 from node.perp.status import Mode
 from node.snapshot.approval import encode_signed_plan
 from node.snapshot.directory import SnapshotDirectory
 from node.state.kv import MemoryDb
 from node.system.governance import encode_submission
-from node.units import Height
+from node.units import Hash32, Height
 from tests.consensus.network import Clock, copy_of
 from tests.helpers.chain import BTC
 from tests.helpers.council import make, sign_action
@@ -179,7 +181,10 @@ class Mesh:
 
     def deliver(self) -> None:
         """Carry all that travels, and what is said to it; every travelling frame is short."""
+        carried = 0
         while self.queue:
+            carried += 1
+            assert carried < 1_000, "something goes round"
             source, target, travelling = self.queue.popleft()
             assembly, whole = Assembly(FRAME_BYTES_MAX), None
             for part in travelling:
@@ -355,6 +360,24 @@ def test_a_fork_goes_on_when_the_sequencer_is_down_and_it_follows_when_it_is_bac
     head = mesh.head(S)
     assert [mesh.head(place) for place in range(4)] == [head] * 4
     assert mesh.chains[S].certified_height() == head.header.number
+
+
+def test_two_words_of_one_validator_on_a_fork_do_not_chase_each_other(mesh: Mesh) -> None:
+    for one in range(4):
+        for other in range(one):
+            mesh.link(one, other)
+    mesh.nodes[0].submit_plan(encode_signed_plan(approve(mesh.plan)))
+    mesh.tick(3)
+    fork, frames = mesh.head(0), mesh.frames
+
+    for target, rival in ((0, bytes([1] * 32)), (1, bytes([2] * 32))):
+        message = signed_bytes(Kind.FORK, mesh.chains[0].identity_of(fork), rival, rival)
+        signature = ed25519_sign(SEEDS[3], message)
+        word = ForkConfirmation(fork.header.number, Hash32(rival), Hash32(rival), 3, signature)
+        mesh.send(3, target, word)
+    mesh.deliver()
+
+    assert mesh.frames - frames <= 60, "told on, asked about, and over"
 
 
 def test_a_validator_that_was_away_learns_of_the_fork_from_another(mesh: Mesh) -> None:
