@@ -16,6 +16,7 @@ import uvloop
 
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain
+from node.chain.durable import write_durably
 from node.chain.genesis import Genesis, document_hash, read_genesis, render_genesis
 from node.chain.store import BlockStore
 from node.config import LogFormat, NodeConfig, Role, wall_time_ms
@@ -407,6 +408,4 @@ def _keep_genesis(genesis: Genesis, path: Path) -> None:
     with suppress(GenesisError):
         if path.exists() and read_genesis(path) == genesis:
             return
-    temporary = path.with_suffix(".new")
-    temporary.write_text(render_genesis(genesis), encoding="utf-8")
-    temporary.replace(path)
+    write_durably(path, render_genesis(genesis).encode())

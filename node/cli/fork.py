@@ -77,11 +77,11 @@ def sign(
     as_json: AsJson = False,
 ) -> None:
     """Sign a plan as a member of the council; signatures gather in a file beside it."""
+    from node.chain.durable import write_durably
     from node.crypto import sign as sign_digest
     from node.devnet.keyfile import read_key_file
     from node.governance.action import compute_digest, recover_signer
     from node.snapshot.approval import domain_of, encode_signatures_file, fork_action
-    from node.snapshot.directory import write_durably
 
     signed = _read(path)
     made = _decode(signed)

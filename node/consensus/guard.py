@@ -7,13 +7,13 @@ dev_epoch, height); a fork or a development revert opens heights again, nothing 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 from node.chain.certificate import attestation_bytes
 from node.chain.crash import crash_point
 from node.chain.domains import Identity
+from node.chain.durable import write_durably
 from node.crypto import ed25519_public_key, ed25519_sign, keccak256
 from node.errors import CorruptSignGuard, SigningRefused
 from node.units import Hash32, Height
@@ -64,7 +64,8 @@ class SignGuard:
         signature = ed25519_sign(self._seed, attestation_bytes(identity, height, block_hash))
         signed = Signed(position, block_hash, signature)
         crash_point("guard: before the file")
-        self._save(signed)
+        text = _render(signed, self._genesis_hash, self.public_key)
+        write_durably(self._path, text.encode("ascii"))
         crash_point("guard: after the file")
         self.last = signed
         return signature
@@ -74,19 +75,6 @@ class SignGuard:
         last = self.last
         if last is None or Position(identity.fork_id, identity.dev_epoch, height) > last.position:
             self.sign(identity, height, block_hash)
-
-    def _save(self, signed: Signed) -> None:
-        temporary = self._path.with_suffix(".new")
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(_render(signed, self._genesis_hash, self.public_key))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
     def _load(self) -> Signed | None:
         try:

@@ -8,11 +8,11 @@ who signed.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 from node.chain.crash import crash_point
+from node.chain.durable import sync_directory, write_durably
 from node.crypto import keccak256
 from node.errors import OperatorError
 from node.units import Hash32, Height
@@ -56,7 +56,7 @@ class Hold:
             return
         crash_point("hold: before the file")
         if self._path is not None:
-            _save(self._path, held)
+            write_durably(self._path, _render(held).encode("ascii"))
         crash_point("hold: after the file")
         self.current = held
 
@@ -66,26 +66,8 @@ class Hold:
             return
         if self._path is not None:
             self._path.unlink()
-            _sync_directory(self._path.parent)
+            sync_directory(self._path.parent)
         self.current = None
-
-
-def _save(path: Path, held: Held) -> None:
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="ascii") as file:
-        file.write(_render(held))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _load(path: Path) -> Held | None:

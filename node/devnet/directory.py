@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from node.chain.durable import TEMPORARY_SUFFIX, write_durably
 from node.chain.genesis import Genesis, read_genesis, render_genesis, validate_genesis
 from node.consensus.node_key import NodeKey, make_node_key, read_node_key
-from node.devnet.durable import TEMPORARY_SUFFIX, write_durably
 from node.devnet.template import (
     TEMPLATE,
     VALIDATORS_DEFAULT,
@@ -80,7 +80,7 @@ class DataDirectory(NamedTuple):
         path = self.path / KEYS_DIRECTORY / "accounts.json"
         path.parent.mkdir(mode=0o700, exist_ok=True)
         text = render_accounts(keypair.private_key for keypair in self.people.accounts)
-        write_durably(path, text, mode=0o600)
+        write_durably(path, text.encode(), mode=0o600)
         return path
 
     def validator_key_path(self, index: int) -> Path:
@@ -118,7 +118,7 @@ def open_directory(path: Path, wishes: Wishes) -> DataDirectory:
         path.mkdir(parents=True, exist_ok=True)
         if count:
             genesis = _with_validators(DataDirectory(path, genesis, people, is_new=True), count)
-        write_durably(genesis_path, render_genesis(genesis))
+        write_durably(genesis_path, render_genesis(genesis).encode())
     except OSError as error:
         raise _unusable(path, error) from None
     return DataDirectory(path, genesis, people, is_new=True)

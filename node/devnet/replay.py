@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from node.devnet.durable import write_durably
+from node.chain.durable import write_durably
 from node.devnet.price_file import read_price_file
 from node.devnet.prices import FixedPrices, PriceSource, ReplayedPrices, SimulatedWalk
 from node.errors import OperatorError, PriceFileError
@@ -95,5 +95,5 @@ def _remember_start(choice: PriceChoice, memory: Path, now_ms: TimeMs) -> TimeMs
         if known == choice:
             return TimeMs(start_ms)
     begun = {"file": choice.name, "speed_ppm": choice.speed_ppm, "start_ms": now_ms}
-    write_durably(memory, json.dumps(begun, indent=2) + "\n")
+    write_durably(memory, (json.dumps(begun, indent=2) + "\n").encode())
     return now_ms

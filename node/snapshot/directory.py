@@ -19,6 +19,7 @@ from threading import RLock
 from typing import NamedTuple
 
 from node.chain.crash import crash_point
+from node.chain.durable import sync_directory, write_durably
 from node.encoding import load_json
 from node.errors import InvalidSnapshot
 from node.snapshot.manifest import (
@@ -207,14 +208,6 @@ def read_file(path: Path, name: str) -> bytes:
 # --- durable writes -------------------------------------------------------------------------------
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file that is on disk, old or new and whole, whatever happens."""
-    temporary = path.with_name(path.name + ".new")
-    write_parts(temporary, [data])
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
 def write_parts(path: Path, parts: Sequence[bytes], crash: str = "") -> None:
     """Write and fsync a file; between its parts stands a crash point."""
     with path.open("wb") as file:
@@ -225,12 +218,3 @@ def write_parts(path: Path, parts: Sequence[bytes], crash: str = "") -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

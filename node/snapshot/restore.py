@@ -26,6 +26,7 @@ from node.chain.block import (
 from node.chain.blockchain import Blockchain
 from node.chain.certificate import decode_certificate, verify_certificate
 from node.chain.crash import crash_point
+from node.chain.durable import sync_directory, write_durably
 from node.chain.genesis import Genesis, document_hash, render_genesis
 from node.chain.store import DATABASE_FORMAT, BlockStore
 from node.encoding import load_json
@@ -34,8 +35,6 @@ from node.snapshot.directory import (
     SIGNATURES_FILE,
     load_manifest,
     load_signatures,
-    sync_directory,
-    write_durably,
 )
 from node.snapshot.history import History
 from node.snapshot.importer import Imported, Rows, import_snapshot

@@ -79,7 +79,7 @@ def test_file_instead_of_a_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_interrupted_first_start_is_begun_again(tmp_path: Path) -> None:
-    (tmp_path / "genesis.json.tmp").write_text('{"form')
+    (tmp_path / "genesis.json.new").write_text('{"form')
 
     assert open_directory(tmp_path, NOTHING).is_new
 
