@@ -39,11 +39,19 @@ from node.consensus.phase import FORKING, STOPPED, Phase
 from node.consensus.proposals import read_changes
 from node.crypto import ed25519_public_key, ed25519_sign, ed25519_verify
 from node.encoding import codec_of
-from node.errors import EncodingError, OperatorError, PerpnodeError, PlanRefused, show
+from node.errors import (
+    EncodingError,
+    MissingState,
+    OperatorError,
+    PerpnodeError,
+    PlanRefused,
+    Refusal,
+    show,
+)
 from node.governance.fork import Fork
 from node.governance.validators import find_validator, is_restart_power, total_power
 from node.snapshot.apply import BumpSignState, apply_plan
-from node.snapshot.approval import SignedPlan, decode_signed_plan
+from node.snapshot.approval import SignedPlan, check_approval, decode_signed_plan
 from node.snapshot.check import check_plan, find_applied
 from node.snapshot.directory import SnapshotDirectory, SnapshotId
 from node.snapshot.export import read_single
@@ -259,6 +267,9 @@ class Recovery:
                 return False
             if refused is not None and refused.data == data:
                 return False  # tried again by itself
+            if not self._is_approved(plan, signed):
+                log.warning("fork plan dropped", peer=peer, reason="the council did not sign it")
+                return False  # it would be remembered in place of one that it signed
             if plan.fork_id > head.extension.fork_id + 1 or (
                 head.header.number < plan.snapshot.height
             ):
@@ -400,6 +411,19 @@ class Recovery:
         return plans + list(self.confirmations())
 
     # --- within ----------------------------------------------------------------------------------
+
+    def _is_approved(self, plan: Plan, signed: SignedPlan) -> bool:
+        """Tell whether the council signed a plan: the snapshot's, or the head's while that is not
+        here.
+        """
+        blockchain = self._blockchain
+        found = blockchain.store.load_block(plan.snapshot.block_hash)
+        try:
+            state = blockchain.state_at(found or blockchain.head.block)
+            check_approval(plan, signed, read_single(state, keys.COUNCIL))
+        except (MissingState, PlanRefused, Refusal):
+            return False
+        return True
 
     def _verify(self, plan: Plan, signed: SignedPlan) -> None:
         directory, blockchain = self._directory, self._blockchain

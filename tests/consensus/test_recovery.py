@@ -167,10 +167,13 @@ def test_an_operator_who_wants_to_be_asked_is(case: Case) -> None:
     assert careful.submit(case.data).is_new
 
 
-def test_a_refused_plan_is_no_obstacle_to_the_good_one(case: Case) -> None:
-    bad = encode_signed_plan(approve(case.plan, COUNCIL[:1]))
+def few_signed(case: Case) -> bytes:
+    """Return the plan with fewer signatures than the threshold."""
+    return encode_signed_plan(approve(case.plan, COUNCIL[:1]))
 
-    assert not case.recovery.on_plan("validator 1", bad)
+
+def test_a_refused_plan_is_no_obstacle_to_the_good_one(case: Case) -> None:
+    assert not case.recovery.on_plan("validator 1", few_signed(case))
     assert case.recovery.on_plan("validator 2", case.data)
 
 
@@ -183,6 +186,7 @@ def test_a_plan_that_lacked_something_is_tried_again(case: Case, tmp_path: Path)
     manifest = export(case.story.chain, case.story.snapshot, directory)
     certify(case.story.chain, directory, manifest)
     assert not recovery.on_tick(), "not at once"
+    assert not recovery.on_plan("validator 2", few_signed(case)), "and takes nobody's place"
     now = TimeMs(now + 5_000)
 
     assert recovery.on_tick()
@@ -201,18 +205,17 @@ def test_a_plan_waits_until_its_snapshots_block_is_here(case: Case) -> None:
     late = Blockchain(case.story.genesis, kv, BlockStore(kv, None))
     recovery = case.make(late)
 
+    assert not recovery.on_plan("validator 1", few_signed(case)), "and waits in nobody's place"
     assert not recovery.on_plan("the sequencer", case.data)
     assert not recovery.on_tick()
     for height in range(1, case.plan.snapshot.height + 1):
         block = case.blockchain.block_at(Height(height))
         assert block is not None
         late.import_block(block)
-    assert not recovery.on_plan(
-        "the sequencer", encode_signed_plan(approve(case.plan, COUNCIL[:1]))
-    )
     case.recovery.submit(case.data)
 
-    assert recovery.submit(case.data).block == case.blockchain.head.block
+    assert recovery.on_tick()
+    assert late.head.block == case.blockchain.head.block
 
 
 # --- the gate -------------------------------------------------------------------------------------
