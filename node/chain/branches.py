@@ -59,6 +59,8 @@ def load_on_branch(store: BlockStore, fork_id: int, height: Height) -> Hash32 | 
     """
     head_hash = store.kv.get(keys.HEAD_ROW)
     latest = 0 if head_hash is None else _fork_id_of(store, Hash32(head_hash))
+    if fork_id > latest:
+        return None
     for later in range(fork_id, latest):
         orphan = load_orphan(store, later, height)
         if orphan is not None and _fork_id_of(store, orphan) <= fork_id:

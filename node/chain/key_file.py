@@ -31,16 +31,21 @@ class Kind(NamedTuple):
     """What makes one: "perpnode keys new FILE"."""
 
 
-def write_key(path: Path, kind: Kind, private_key: bytes) -> None:
-    """Write a key to a file that must not exist yet, mode 0600, synced."""
+def render_key(kind: Kind, private_key: bytes) -> str:
+    """Return a key file's text."""
     document = {
         kind.public: kind.show_public(private_key),
         "private_key": "0x" + private_key.hex(),
     }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def write_key(path: Path, kind: Kind, private_key: bytes) -> None:
+    """Write a key to a file that must not exist yet, mode 0600, synced."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(document, indent=2) + "\n")
+            file.write(render_key(kind, private_key))
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:

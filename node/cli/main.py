@@ -80,3 +80,10 @@ def main() -> None:
         # Whoever read our output is gone: nothing is left to say, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"perpnode: {where}{error.strerror or error}: check permissions and the free space",
+            file=sys.stderr,
+        )
+        sys.exit(1)

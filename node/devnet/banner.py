@@ -64,6 +64,7 @@ def render_banner(
             *_section("Prices", [prices]),
             *_section("Actors", [_actors(directory)]),
             *_section("Validators", _validators(genesis, validators)),
+            *_section("Council", _council(directory)),
             *_section("Data", [f"{directory.path} ({state})"]),
             *_section(
                 "RPC and WebSocket",
@@ -94,6 +95,17 @@ def _validators(genesis: Genesis, urls: Sequence[str]) -> list[str]:
         f"({index}) 0x{member.public_key.hex()} {url}"
         for index, (member, url) in enumerate(zip(genesis.validators, urls, strict=False))
     ] or ["none: every block counts as certified at once"]
+
+
+def _council(directory: DataDirectory) -> list[str]:
+    council = directory.genesis.council
+    return [
+        f"{council.threshold} of {len(council.members)} sign: .venv/bin/python -m tools.rollback --help",
+        *(
+            f"({index}) {checksum_address(keypair.address)} {directory.council_key_path(index)}"
+            for index, keypair in enumerate(directory.people.council)
+        ),
+    ]
 
 
 def _caveat(directory: DataDirectory) -> list[str]:

@@ -6,7 +6,7 @@ prices.json    where the replay of a price file began
 logs/          what each process of this start said
 snapshots/     signatures of the validators' snapshots; with --validators 0 the snapshots
 hold           a council's halt where no block could carry it (`node.consensus.hold`)
-keys/          the nodes' own keys, made once, readable by their owner alone
+keys/          the nodes' own keys, made once, and the council's; readable by their owner alone
 validator-N/   a validator's own data directory
 """
 
@@ -21,6 +21,7 @@ from typing import NamedTuple
 from node.chain.durable import TEMPORARY_SUFFIX, write_durably
 from node.chain.genesis import Genesis, read_genesis, render_genesis, validate_genesis
 from node.consensus.node_key import NodeKey, make_node_key, read_node_key
+from node.devnet.keyfile import render_key_file
 from node.devnet.template import (
     TEMPLATE,
     VALIDATORS_DEFAULT,
@@ -78,10 +79,17 @@ class DataDirectory(NamedTuple):
     def keep_account_keys(self) -> Path:
         """Write the funded accounts' keys for the node to sign with, and return where."""
         path = self.path / KEYS_DIRECTORY / "accounts.json"
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        text = render_accounts(keypair.private_key for keypair in self.people.accounts)
-        write_durably(path, text.encode(), mode=0o600)
+        _keep_key(path, render_accounts(keypair.private_key for keypair in self.people.accounts))
         return path
+
+    def keep_council_keys(self) -> None:
+        """Write the development council's key files, for people to sign its actions with."""
+        for index, keypair in enumerate(self.people.council):
+            _keep_key(self.council_key_path(index), render_key_file(keypair))
+
+    def council_key_path(self, index: int) -> Path:
+        """Return where the key of a member of the development council stands."""
+        return self.path / KEYS_DIRECTORY / f"council-{index}.json"
 
     def validator_key_path(self, index: int) -> Path:
         """Return where a validator's key stands."""
@@ -135,6 +143,14 @@ def _with_validators(directory: DataDirectory, count: int) -> Genesis:
     )
     validate_genesis(genesis)
     return genesis
+
+
+def _keep_key(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_durably(path, text.encode(), mode=0o600)
+    except OSError as error:
+        raise _unusable(path, error) from None
 
 
 def _make_or_read(path: Path) -> NodeKey:
@@ -195,7 +211,11 @@ def clear_directory(path: Path) -> None:
 @contextmanager
 def lock_directory(path: Path) -> Iterator[None]:
     """Keep other devnets out of a data directory; DatabaseInUse names the one that is in it."""
-    with (path / LOCK_FILE).open("a+", encoding="ascii") as file:
+    try:
+        file = (path / LOCK_FILE).open("a+", encoding="ascii")
+    except OSError as error:
+        raise _unusable(path, error) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from node.chain.key_file import Kind, read_key, write_key
+from node.chain.key_file import Kind, read_key, render_key, write_key
 from node.crypto import CURVE_ORDER, address_of, checksum_address
 from node.devnet.keypair import Keypair
 
@@ -27,6 +27,11 @@ def make_key_file(path: Path) -> Keypair:
     private_key = (secrets.randbelow(CURVE_ORDER - 1) + 1).to_bytes(32, "big")
     write_key(path, _KIND, private_key)
     return Keypair(address_of(private_key), private_key)
+
+
+def render_key_file(keypair: Keypair) -> str:
+    """Return the text of a keypair's file."""
+    return render_key(_KIND, keypair.private_key)
 
 
 def read_key_file(path: Path) -> Keypair:

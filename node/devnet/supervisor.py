@@ -132,6 +132,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         self._directory.log_path.mkdir(exist_ok=True)
+        self._directory.keep_council_keys()
         sequencer = await self._start(self._sequencer_role())
         tasks: set[asyncio.Task[Any]] = {
             asyncio.create_task(self._stop.wait()),

@@ -11,6 +11,7 @@ from node.chain.genesis import Genesis, GenesisAccount, read_genesis, validate_g
 from node.devnet.accounts import (
     ACCOUNTS_PATH,
     BOTS_PATH,
+    COUNCIL_PATH,
     REPORTERS_PATH,
     derive_keys,
     derive_leading_keys,
@@ -39,6 +40,7 @@ class People(NamedTuple):
     accounts: tuple[Keypair, ...]
     reporters: tuple[Keypair, ...]
     bots: tuple[Keypair, ...]
+    council: tuple[Keypair, ...]
 
 
 class Wishes(NamedTuple):
@@ -74,6 +76,7 @@ def make_genesis(template: Genesis, wishes: Wishes) -> tuple[Genesis, People]:
         _wished(ACCOUNTS_PATH, wishes.accounts, old.accounts),
         _wished(REPORTERS_PATH, wishes.reporters or None, old.reporters),
         _wished(BOTS_PATH, wishes.bots, old.bots),
+        old.council,
     )
     chain = template.chain
     if wishes.reporters:
@@ -97,6 +100,7 @@ def find_people(genesis: Genesis) -> People:
         derive_leading_keys(ACCOUNTS_PATH, owners),
         derive_leading_keys(REPORTERS_PATH, set(genesis.chain.reporters)),
         derive_leading_keys(BOTS_PATH, owners),
+        derive_leading_keys(COUNCIL_PATH, set(genesis.council.members)),
     )
 
 

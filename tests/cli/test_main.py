@@ -17,6 +17,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from node.cli.flags import require_addresses
 from node.cli.main import main
 from node.cli.values import print_table
+from node.devnet.directory import open_directory
+from node.devnet.template import Wishes
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = ROOT / "genesis" / "minimal.json"
@@ -101,6 +103,18 @@ def test_failure_is_status_1_and_one_line(
     assert "Unknown error" not in outcome.err
     assert outcome.err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_what_the_system_refuses_is_one_line_with_the_path(perpnode: Any, tmp_path: Path) -> None:
+    open_directory(tmp_path / "data", Wishes(None, None, None, None, None, validators=0))
+    (tmp_path / "data" / "logs").write_text("")
+
+    outcome = perpnode("devnet", "--port", "0", "--data-dir", "data")
+
+    assert outcome.status == 1
+    assert outcome.err == (
+        "perpnode: data/logs: File exists: check permissions and the free space\n"
+    )
 
 
 @pytest.mark.parametrize(

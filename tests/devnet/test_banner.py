@@ -38,6 +38,7 @@ def test_banner_has_anvils_sections_in_anvils_order(lines: list[str]) -> None:
         "Prices",
         "Actors",
         "Validators",
+        "Council",
         "Data",
         "RPC and WebSocket",
     ]
@@ -49,7 +50,14 @@ def test_banner_shows_accounts_with_both_balances_and_keys(lines: list[str]) -> 
         "(10000.000000000000000000 ETH) (1000000.000000 USDC)"
     ) in lines
     assert "(0) 0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80" in lines
-    assert sum(line.startswith("(") for line in lines) == 20
+    assert sum(line.startswith("(") for line in lines) == 25
+
+
+def test_banner_says_where_the_councils_keys_are(lines: list[str], tmp_path: Path) -> None:
+    where = lines.index("Council") + 3
+
+    assert lines[where] == "3 of 5 sign: .venv/bin/python -m tools.rollback --help"
+    assert lines[where + 1].endswith(f" {tmp_path}/keys/council-0.json")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from node.chain.genesis import read_genesis
+from node.chain.genesis import read_genesis, render_genesis
 from node.consensus.node_key import read_node_key
+from node.devnet.accounts import COUNCIL_PATH, derive_keys
 from node.devnet.directory import clear_directory, lock_directory, open_directory
+from node.devnet.keyfile import read_key_file
 from node.devnet.template import TEMPLATE, Wishes
 from node.errors import DatabaseInUse, GenesisError, KeyFileError, OperatorError
 from node.rpc.accounts import read_accounts
@@ -182,6 +184,50 @@ def test_accounts_keys_are_kept_for_the_node_and_only_their_owner_can_read_them(
     assert len(people) == 3
     assert path.stat().st_mode & 0o777 == 0o600
     assert directory.keep_account_keys() == path
+
+
+def test_the_councils_keys_are_files_to_sign_with(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path / "data", NOTHING._replace(validators=0))
+
+    directory.keep_council_keys()
+
+    signers = {read_key_file(directory.council_key_path(index)).address for index in range(5)}
+    assert signers == set(directory.genesis.council.members)
+    assert not directory.council_key_path(5).exists()
+
+
+def test_of_a_council_of_strangers_no_key_is_written(tmp_path: Path) -> None:
+    template = read_genesis(TEMPLATE)
+    known, strangers = derive_keys(COUNCIL_PATH, 1), derive_keys("m/44'/60'/9'/0/", 2)
+    members = tuple(sorted(keypair.address for keypair in (*known, *strangers)))
+    path = tmp_path / "genesis.json"
+    council = template.council._replace(members=members, threshold=2)
+    path.write_text(render_genesis(template._replace(council=council)))
+    wishes = NOTHING._replace(validators=0, template=path)
+    directory = open_directory(tmp_path / "data", wishes)
+
+    directory.keep_council_keys()
+
+    assert read_key_file(directory.council_key_path(0)).address == known[0].address
+    assert not directory.council_key_path(1).exists()
+
+
+def test_keys_that_cant_be_written_are_refused_by_name(tmp_path: Path) -> None:
+    directory = open_directory(tmp_path, NOTHING._replace(validators=0))
+    (tmp_path / "keys").write_text("")
+
+    with pytest.raises(OperatorError, match=r"keys/accounts.json can't be used \(File exists\)"):
+        directory.keep_account_keys()
+
+
+def test_lock_that_cant_be_taken_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "devnet.lock").mkdir()
+
+    with (
+        pytest.raises(OperatorError, match=r"can't be used \(Is a directory\)"),
+        lock_directory(tmp_path),
+    ):
+        pytest.fail("the lock was taken")
 
 
 def test_an_unfinished_start_keeps_the_keys_it_made(tmp_path: Path) -> None:
