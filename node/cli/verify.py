@@ -69,8 +69,13 @@ def _verify(data_dir: Path, genesis_path: Path | None, first: int | None) -> dic
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    first, last = found["first"], found["last"]
+    executed = f"{first} to {last}, each executed from its parent's state"
     return [
-        ("blocks", f"{found['first']} to {found['last']}, each executed from its parent's state"),
+        (
+            "blocks",
+            executed if first <= last else f"none to execute: the first state is block {last}'s",
+        ),
         ("head", found["head_hash"]),
         ("state root", found["state_root"]),
         ("transactions", f"{found['transactions']:,}, with senders, receipts and places"),

@@ -117,9 +117,9 @@ class _Verification:
     def run(self, from_height: Height | None, sweep_every: int, on_progress: Progress) -> Verified:
         """Check everything in order."""
         last = self._last.header.number
+        if from_height is not None and not 1 <= from_height <= max(last, 1):
+            raise OperatorError(f"--from {from_height}: the chain has blocks 1 to {last}")
         first = self._find_first() if from_height is None else from_height
-        if not 1 <= first <= max(last, 1):
-            raise OperatorError(f"--from {first}: the chain has blocks 1 to {last}")
         self._check_genesis()
         parent = self._load(Height(first - 1))
         self._go_to(parent)

@@ -11,6 +11,7 @@ from node.units import Address, Quote, Wei, mul_div_floor
 
 WEI_DECIMALS = 18
 COLLATERAL_DECIMALS = 6
+GOVERN = ".venv/bin/python -m tools.rollback --help"
 EXPOSED = (
     "WARNING: listening beyond loopback: guarded methods are off, "
     "and the keys above are known to everybody"
@@ -100,7 +101,7 @@ def _validators(genesis: Genesis, urls: Sequence[str]) -> list[str]:
 def _council(directory: DataDirectory) -> list[str]:
     council = directory.genesis.council
     return [
-        f"{council.threshold} of {len(council.members)} sign: .venv/bin/python -m tools.rollback --help",
+        f"{council.threshold} of {len(council.members)} sign: {GOVERN}",
         *(
             f"({index}) {checksum_address(keypair.address)} {directory.council_key_path(index)}"
             for index, keypair in enumerate(directory.people.council)

@@ -79,6 +79,11 @@ def test_snapshot_is_made_listed_verified_and_restored(operator: Operator) -> No
     for _ in range(2):
         made = operator.run("snapshot", "restore", path, "--data-dir", other, "--genesis", genesis)
         assert made["height"] == operator.height
+    found = operator.run("verify", "--data-dir", other)
+    assert (found["first"], found["last"]) == (operator.height + 1, operator.height)
+    assert found["records"] > 10
+    text = CliRunner().invoke(app, ["verify", "--data-dir", str(other)]).stdout
+    assert f"none to execute: the first state is block {operator.height}'s" in text
     assert operator.run("snapshot", "create", "--data-dir", other)["height"] == operator.height
 
 

@@ -176,6 +176,7 @@ def test_the_orphaned_branch_stays_readable(story: Story, plan: Plan) -> None:
     assert load_on_branch(store, 1, story.snapshot.header.number) == story.snapshot.hash
     assert load_on_branch(store, 1, fork.header.number) == fork.hash
     assert load_on_branch(store, 0, fork.header.number) != fork.hash
+    assert load_on_branch(store, 2, fork.header.number) is None
     assert store.load_place(tx.hash) is None
     place = load_orphaned_place(store, tx.hash)
     assert place is not None
