@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from node.chain import execution, keys
+from node.chain.derived import Derived
 from node.chain.execution import Applied, BlockInput, apply_block
 from node.chain.genesis import Genesis, GenesisAccount, GenesisMarket, read_genesis
 from node.chain.genesis_block import build_genesis_ledger
-from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.ledger import Moment, StateLedger
 from node.chain.transaction import EIP_1559, Transaction
 from node.crypto import keccak256
 from node.perp import funding, liquidation

@@ -19,6 +19,7 @@ from node.chain.block import Block, Extension, Receipt, header_hash
 from node.chain.branches import build_revert, load_reverts
 from node.chain.certificate import Certificate, certificate_hash, verify_certificate
 from node.chain.crash import crash_point
+from node.chain.derived import Derived
 from node.chain.development import (
     NONE,
     Development,
@@ -32,7 +33,7 @@ from node.chain.domains import Identity
 from node.chain.execution import Applied, BlockInput, apply_block
 from node.chain.genesis import Genesis, document_hash
 from node.chain.genesis_block import build_genesis_ledger
-from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.ledger import Moment, StateLedger
 from node.chain.loading import (
     LoadedState,
     compute_changes,

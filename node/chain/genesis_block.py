@@ -1,7 +1,8 @@
 """Block 0: the genesis document written as records, through the ledger like any other change."""
 
+from node.chain.derived import Derived
 from node.chain.genesis import Genesis
-from node.chain.ledger import Derived, Moment, Native, StateLedger
+from node.chain.ledger import Moment, Native, StateLedger
 from node.governance.audit import EMPTY_LOG, NO_HASH
 from node.governance.council import Council
 from node.governance.validators import ValidatorSet

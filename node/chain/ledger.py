@@ -1,21 +1,24 @@
 """The state as one block sees and changes it: an overlay of records over a parent's state.
 
 It introduces the rules to the store: `perp` and `system` declare the tables they need as Protocols,
-this module implements them. A record is decoded once a block, replaced in memory, and encoded when
-the block is sealed. Every change leaves an undo step in one journal, so a failing transaction is
-undone exactly, books included.
+`chain.tables` implements them. A record is decoded once a block, replaced in memory, and encoded
+when the block is sealed. Every change leaves an undo step in one journal, so a failing transaction
+is undone exactly, books included. What is kept in memory from block to block is `chain.derived`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from node.chain import keys
-from node.chain.deadlines import DeadlineTable, Queue, load_queue
+from node.chain.deadlines import DeadlineTable
+from node.chain.derived import Derived, extend_recent
 from node.chain.development import NONE as NO_DEVELOPMENT
 from node.chain.development import Development
 from node.chain.keys import MarketIds, Place
+from node.chain.standing import AccountTable, PositionTable
+from node.chain.tables import BlockTable, OverlayTable
 from node.governance.audit import AuditLog
 from node.governance.council import Council
 from node.governance.validators import ValidatorSet
@@ -33,15 +36,6 @@ from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
 
 K = TypeVar("K")
 R = TypeVar("R", bound=tuple[Any, ...])
-V = TypeVar("V")
-
-
-Records = tuple[Mapping[Any, Any], ...]
-"""What one block read and wrote, decoded, table by table."""
-_RECENT_BLOCKS_MAX = 8
-"""So many blocks' records are kept decoded: whoever acts often, and what every block looks at."""
-_RECENT_RECORDS_MAX = 500_000
-"""And no older ones than these, about 0.1 kB each where they are held twice."""
 
 
 class Native(NamedTuple):
@@ -53,322 +47,6 @@ class Native(NamedTuple):
 
 
 ABSENT = Native(0, Wei(0), EMPTY_CODE_HASH)
-
-
-class _Rows(dict[K, R | None]):
-    """Records by key; one that is asked for first is read from the parent's state.
-
-    It knows nothing of its table, so that a ledger is freed with its last reference: the state's
-    snapshot goes with it.
-    """
-
-    __slots__ = ("_place", "_reader", "_recent")
-
-    def __init__(
-        self, place: Place[K, R], reader: StateReader, recent: Sequence[Mapping[K, R | None]]
-    ) -> None:
-        self._place = place
-        self._reader = reader
-        self._recent = recent
-
-    def __missing__(self, key: K) -> R | None:
-        record = self[key] = self._load(key)
-        return record
-
-    def _load(self, key: K) -> R | None:
-        for rows in self._recent:
-            if key in rows:
-                return rows[key]
-        data = self._reader.get_record(self._place.address(key), self._place.key(key))
-        return None if data is None else self._place.codec.decode(data)
-
-
-class OverlayTable(Generic[K, R]):
-    """One kind of record: read through from the parent's state, changed in memory."""
-
-    __slots__ = ("_journal", "_place", "_put", "_rows", "base", "get")
-
-    def __init__(
-        self,
-        place: Place[K, R],
-        reader: StateReader,
-        recent: Sequence[Mapping[K, R | None]],
-        journal: Journal,
-    ) -> None:
-        self._place = place
-        self._journal = journal
-        self._rows = _Rows(place, reader, recent)
-        self._put = self._rows.__setitem__
-        self.get: Callable[[K], R | None] = self._rows.__getitem__
-        """Return the record, None if absent."""
-        self.base: dict[K, R | None] = {}
-        """What the parent's state holds under the keys written so far; some may be back at it."""
-
-    def set(self, key: K, record: R | None, /) -> None:
-        """Write the record."""
-        before = self._rows[key]
-        if key not in self.base:
-            self.base[key] = before
-        self._journal.append((self._put, (key, before)))
-        self._rows[key] = record
-
-    def delete(self, key: K, /) -> None:
-        """Remove the record; no-op if absent."""
-        if self._rows[key] is not None:
-            self.set(key, None)
-
-    def before(self, key: K, /) -> R | None:
-        """Return the record as the parent's state has it, whatever this block wrote."""
-        return self.base[key] if key in self.base else self._rows[key]
-
-    def seed(self, other: OverlayTable[K, R]) -> None:
-        """Take over what another ledger of the same state has decoded."""
-        self._rows.update(other._rows)
-        self._rows.update(other.base)
-
-    def copy_rows(self) -> Mapping[K, R | None]:
-        """Return every record that was read or written, as it is now, and nothing beside."""
-        return dict(self._rows)
-
-    def changed(self) -> Iterator[K]:
-        """Yield the keys whose record differs from the parent's."""
-        rows = self._rows
-        return (key for key, before in self.base.items() if rows[key] != before)
-
-    def encode_changes(self, changes: Changes) -> None:
-        """Add the changed records to a commit."""
-        address, make_key, codec = self._place.address, self._place.key, self._place.codec
-        for key in self.changed():
-            record = self._rows[key]
-            changes.records.setdefault(address(key), {})[make_key(key)] = (
-                None if record is None else codec.encode(record)
-            )
-
-
-class BlockTable(Generic[K, V]):
-    """What only this block knows: no state, and undone like it."""
-
-    __slots__ = ("_journal", "_rows", "get")
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._rows: dict[K, V] = {}
-        self.get = self._rows.get
-
-    def set(self, key: K, record: V, /) -> None:
-        """Write a value."""
-        before = self._rows.get(key)
-        self._rows[key] = record
-        if before is None:
-            self._journal.append((self._rows.pop, (key,)))
-        else:
-            self._journal.append((self._rows.__setitem__, (key, before)))
-
-    def delete(self, key: K, /) -> None:
-        """Remove a value; no-op if absent."""
-        if key in self._rows:
-            self._journal.append((self._rows.__setitem__, (key, self._rows.pop(key))))
-
-
-class Standing:
-    """Who has open positions, and who owes without one: kept beside the tables (derived)."""
-
-    __slots__ = ("_base_watch", "_journal", "_watch", "debtors", "holders")
-
-    def __init__(
-        self,
-        holders: dict[Address, int],
-        debtors: dict[Address, None],
-        journal: Journal,
-        base_watch: Watch,
-    ) -> None:
-        self.holders = holders
-        """Account -> number of its open positions."""
-        self.debtors = debtors
-        """Accounts with a negative balance and no open position."""
-        self._journal = journal
-        self._base_watch = base_watch
-        self._watch: Watch | None = None
-
-    def fork(self, journal: Journal) -> Standing:
-        """Return a child to work on."""
-        watch = self._watch or self._base_watch
-        return Standing(dict(self.holders), dict(self.debtors), journal, watch)
-
-    @property
-    def watch(self) -> Watch:
-        """Whom liquidations must look at: forked from the parent's when first asked for."""
-        if self._watch is None:
-            self._watch = self._base_watch.fork()
-        return self._watch
-
-    def count(self, account: Address, step: int) -> None:
-        """Add to an account's number of open positions."""
-        before = self.holders.get(account, 0)
-        self._journal.append((self._set_holder, (account, before)))
-        self._set_holder(account, before + step)
-
-    def set_debtor(self, account: Address, owes: bool) -> None:
-        """Record whether an account owes without a position."""
-        if owes != (account in self.debtors):
-            self._journal.append((self._set_debtor, (account, not owes)))
-            self._set_debtor(account, owes)
-
-    def _set_holder(self, account: Address, count: int) -> None:
-        if count:
-            self.holders[account] = count
-        else:
-            self.holders.pop(account, None)
-
-    def _set_debtor(self, account: Address, owes: bool) -> None:
-        if owes:
-            self.debtors[account] = None
-        else:
-            self.debtors.pop(account, None)
-
-
-class AccountTable:
-    """Margin accounts, with the standing kept right beside them."""
-
-    __slots__ = ("_standing", "get", "table")
-
-    def __init__(self, table: OverlayTable[Address, Account], standing: Standing) -> None:
-        self.table = table
-        self.get = table.get
-        self._standing = standing
-
-    def set(self, key: Address, record: Account, /) -> None:
-        """Write an account."""
-        self.table.set(key, record)
-        standing = self._standing
-        standing.set_debtor(key, record.balance < 0 and key not in standing.holders)
-
-    def delete(self, key: Address, /) -> None:
-        """Remove an account that is empty."""
-        self.table.delete(key)
-        self._standing.set_debtor(key, False)
-
-
-class PositionTable:
-    """Positions, with the standing kept right beside them."""
-
-    __slots__ = ("_accounts", "_standing", "get", "table")
-
-    def __init__(
-        self,
-        table: OverlayTable[tuple[Address, MarketId], Position],
-        accounts: OverlayTable[Address, Account],
-        standing: Standing,
-    ) -> None:
-        self.table = table
-        self.get = table.get
-        self._accounts = accounts
-        self._standing = standing
-
-    def set(self, key: tuple[Address, MarketId], record: Position, /) -> None:
-        """Write an open position."""
-        if self.table.get(key) is None:
-            self._standing.count(key[0], 1)
-            self._standing.set_debtor(key[0], False)
-        self.table.set(key, record)
-
-    def delete(self, key: tuple[Address, MarketId], /) -> None:
-        """Remove a position that became flat."""
-        if self.table.get(key) is None:
-            return
-        self.table.delete(key)
-        standing = self._standing
-        standing.count(key[0], -1)
-        account = self._accounts.get(key[0])
-        owes = account is not None and account.balance < 0
-        standing.set_debtor(key[0], owes and key[0] not in standing.holders)
-
-
-class Derived:
-    """What is kept in memory beside a state and belongs to its root: books, standing, records.
-
-    Never trusted across roots: made anew from the records, or handed on by the ledger that made
-    the next state. Immutable once it belongs to a head.
-    """
-
-    __slots__ = ("_deadlines", "_reader", "_standing", "books", "recent")
-
-    def __init__(
-        self,
-        reader: StateReader,
-        books: dict[MarketId, Book],
-        standing: Standing | None,
-        deadlines: Queue | None = None,
-        recent: Sequence[Records] = (),
-    ) -> None:
-        self._reader = reader
-        self.books = books
-        self._standing = standing
-        self._deadlines = deadlines
-        self.recent = recent
-        """The latest blocks', newest first: the first that has a key has its record."""
-
-    def load(self, markets: Sequence[MarketId]) -> None:
-        """Build everything now, so that readers in other threads only read."""
-        self.standing()
-        self.deadlines()
-        for market in markets:
-            self.book(market)
-
-    def book(self, market: MarketId) -> Book:
-        """Return the market's book, loading it from its records if need be."""
-        if market not in self.books:
-            self.books[market] = load_book(self._reader, market)
-        return self.books[market]
-
-    def standing(self) -> Standing:
-        """Return who has positions and who owes, loading it from the records if need be."""
-        if self._standing is None:
-            self._standing = load_standing(self._reader)
-        return self._standing
-
-    def deadlines(self) -> Queue:
-        """Return dead-man's cancels by time, loading them from the records if need be."""
-        if self._deadlines is None:
-            records = self._reader.records(EXCHANGE, keys.DEADLINES.prefix)
-            decode = keys.DEADLINES.codec.decode
-            self._deadlines = load_queue(
-                (Address(key[5:25]), decode(data)) for key, data in records
-            )
-        return self._deadlines
-
-
-def load_book(reader: StateReader, market: MarketId) -> Book:
-    """Build a market's book from its records."""
-    address = market_address(market)
-    book = Book([])
-    for order in sorted(_load_records(reader, address, keys.ORDERS), key=lambda each: each.id):
-        book.put_order(order)
-    for trigger in sorted(_load_records(reader, address, keys.TRIGGERS), key=lambda each: each.id):
-        book.put_trigger(trigger)
-    return book
-
-
-def load_standing(reader: StateReader) -> Standing:
-    """Find who has positions and who owes, from the records."""
-    holders: dict[Address, int] = {}
-    for key, _ in reader.records(EXCHANGE, keys.POSITIONS.prefix):
-        account = Address(key[5:25])
-        holders[account] = holders.get(account, 0) + 1
-    debtors: dict[Address, None] = {}
-    members = []
-    for key, data in reader.records(EXCHANGE, keys.ACCOUNTS.prefix):
-        account = Address(key[5:25])
-        record = keys.ACCOUNTS.codec.decode(data)
-        if record.balance < 0 and account not in holders:
-            debtors[account] = None
-        if record.markets and account > SYSTEM_ADDRESS_MAX:
-            members.append(account)
-    return Standing(holders, debtors, [], Watch(members))
-
-
-def _load_records(reader: StateReader, address: Address, place: Place[Any, R]) -> Iterator[R]:
-    return (place.codec.decode(data) for _, data in reader.records(address, place.prefix))
 
 
 class Moment(NamedTuple):
@@ -693,18 +371,9 @@ class StateLedger:
         )
         new = {market: Book([]) for market in self.next_market_ids if market not in self.market_ids}
         books = {**self.derived.books, **self._books, **new}
-        recent = self._compute_recent()
+        own = tuple(table.copy_rows() for table in self._tables)
+        recent = extend_recent(own, self.derived.recent)
         return Derived(reader, books, self.standing, self.deadlines.queue, recent)
-
-    def _compute_recent(self) -> Sequence[Records]:
-        recent = [tuple(table.copy_rows() for table in self._tables)]
-        count = sum(map(len, recent[0]))
-        for records in self.derived.recent[: _RECENT_BLOCKS_MAX - 1]:
-            count += sum(map(len, records))
-            if count > _RECENT_RECORDS_MAX:
-                break
-            recent.append(records)
-        return recent
 
     def touched(self) -> Touched:
         """Return what this block changed, for the cheap invariants."""

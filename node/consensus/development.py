@@ -22,6 +22,7 @@ import structlog
 from node.chain import keys
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain, Head
+from node.chain.derived import Derived
 from node.chain.development import (
     Call,
     LoadState,
@@ -29,7 +30,6 @@ from node.chain.development import (
     RepeatPrices,
     encode_operation,
 )
-from node.chain.ledger import Derived
 from node.chain.loading import parse_dump
 from node.consensus.mempool import Mempool
 from node.consensus.phase import LAGGING, OPEN, STOPPED

@@ -18,10 +18,11 @@ from node.chain import keys
 from node.chain.block import Block, decode_wire_block, encode_wire_block, header_hash
 from node.chain.blockchain import Blockchain, Executed, Head
 from node.chain.certificate import Certificate, proposal_bytes, verify_certificate
+from node.chain.derived import Derived
 from node.chain.development import check_native_state
 from node.chain.fill_table import FillTable
 from node.chain.genesis import Genesis
-from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.ledger import Moment, StateLedger
 from node.chain.store import BlockStore, Place
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.validation import compare_changes, validate_result

@@ -11,8 +11,9 @@ from pathlib import Path
 from node.chain import keys
 from node.chain.block import Extension, Header
 from node.chain.blockchain import Blockchain
+from node.chain.derived import Derived
 from node.chain.domains import Identity
-from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.ledger import Moment, StateLedger
 from node.crypto import ed25519_verify
 from node.errors import MissingState, PlanRefused
 from node.governance.validators import is_quorum, total_power

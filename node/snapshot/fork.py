@@ -11,8 +11,9 @@ from __future__ import annotations
 from node.chain import keys
 from node.chain.block import Extension, Receipt, bloom_of
 from node.chain.blockchain import Blockchain, Executed
+from node.chain.derived import Derived
 from node.chain.execution import Applied, BlockInput
-from node.chain.ledger import Derived, Moment, StateLedger
+from node.chain.ledger import Moment, StateLedger
 from node.chain.sealing import seal
 from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
 from node.chain.transition import encode_transition

@@ -4,8 +4,8 @@ import gc
 
 import pytest
 
-import node.chain.ledger as ledger_module
-from node.chain.ledger import OverlayTable
+import node.chain.derived as derived_module
+from node.chain.tables import OverlayTable
 from tests.helpers.chain import BTC, Chain, Person, make_genesis
 
 PRICE = 600_000
@@ -47,7 +47,7 @@ def test_no_more_blocks_and_records_are_kept_than_said(monkeypatch: pytest.Monke
     chain.open_market(PRICE)
     assert len(chain.blockchain.head.derived.recent) == 8
 
-    monkeypatch.setattr(ledger_module, "_RECENT_RECORDS_MAX", 1)
+    monkeypatch.setattr(derived_module, "RECENT_RECORDS_MAX", 1)
     chain.seal()
 
     assert len(chain.blockchain.head.derived.recent) == 1

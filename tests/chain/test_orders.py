@@ -2,8 +2,8 @@
 
 from node.chain.blockchain import Blockchain
 from node.chain.deadlines import DeadlineTable, load_queue
-from node.chain.ledger import BlockTable
 from node.chain.store import BlockStore
+from node.chain.tables import BlockTable
 from node.chain.transaction import Transaction
 from node.chain.transition import decode_transition
 from node.perp.book import Journal
