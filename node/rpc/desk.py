@@ -50,6 +50,8 @@ class Desk:
         self._subscriptions = Subscriptions()
         self._numbers = count(1)
         self._pending: deque[Transaction] = deque()
+        self._is_waking = False
+        """Whether the loop comes to what is pending by itself."""
         self._is_closed = False
         core.subscribe_versions(self._tell_version)
         core.subscribe_left(self._tell_left)
@@ -141,7 +143,8 @@ class Desk:
     def _tell_pending(self, tx: Transaction) -> None:
         # One wake-up of the loop for all that is admitted before it comes to them.
         self._pending.append(tx)
-        if len(self._pending) == 1:
+        if not self._is_waking:  # two threads that both see it wake the loop twice, never not
+            self._is_waking = True
             self._call_soon(self._on_pending)
 
     def _call_soon(self, function: Callable[..., object], *arguments: object) -> None:
@@ -166,6 +169,7 @@ class Desk:
         self._subscriptions.on_reverted(block)
 
     def _on_pending(self) -> None:
+        self._is_waking = False
         while self._pending:
             tx = self._pending.popleft()
             self._filters.on_pending(tx)
