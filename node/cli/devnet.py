@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from node.cli.flags import choose_block_time, require_addresses, require_private
+from node.cli.flags import (
+    HOST_DEFAULT,
+    PORT_DEFAULT,
+    AllowOrigins,
+    BlockTime,
+    HasFaults,
+    Host,
+    HostNames,
+    Instant,
+    Port,
+    choose_block_time,
+    require_addresses,
+    require_private,
+)
 
 PEOPLE_MAX = 1_000
 """Of each kind: beyond this the banner and the start take too long."""
@@ -15,14 +28,12 @@ VALIDATORS_MAX = 16
 
 def devnet(
     data_dir: Annotated[Path, typer.Option(help="Where the chain lives.")] = Path("devnet-data"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")] = 8545,
+    port: Port = PORT_DEFAULT,
     validators: Annotated[
         int | None,
         typer.Option(min=0, max=VALIDATORS_MAX, help="Processes that recompute. [4]"),
     ] = None,
-    block_time: Annotated[
-        str | None, typer.Option(help="Seconds between blocks, from 0.1. [1]")
-    ] = None,
+    block_time: BlockTime = None,
     accounts: Annotated[
         int | None, typer.Option(min=0, max=PEOPLE_MAX, help="Funded accounts. [genesis: 10]")
     ] = None,
@@ -45,20 +56,12 @@ def devnet(
     no_dev: Annotated[
         bool, typer.Option("--no-dev", help="Without development helpers such as the faucet.")
     ] = False,
-    instant: Annotated[
-        bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
-    ] = False,
+    instant: Instant = False,
     snapshot_interval: Annotated[int, typer.Option(min=1, help="Blocks between snapshots.")] = 100,
-    faults: Annotated[
-        bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
-    ] = False,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    host_name: Annotated[
-        list[str] | None, typer.Option(help="A further name accepted in a Host header.")
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option(help="A web origin that may call guarded methods.")
-    ] = None,
+    faults: HasFaults = False,
+    host: Host = HOST_DEFAULT,
+    host_name: HostNames = None,
+    allow_origin: AllowOrigins = None,
 ) -> None:
     """Run a whole chain with traders and prices; the same command resumes it."""
     from node.devnet.replay import choose_prices

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli.flags import AsJson, StoppedGenesis
 from node.cli.values import DEFAULT_RPC, print_json, print_table
 
 CONNECT_S = 1.0
@@ -26,11 +27,9 @@ def diff(
     data_dir: Annotated[
         Path | None, typer.Option(help="A stopped node's data directory, instead of --rpc.")
     ] = None,
-    genesis: Annotated[
-        Path | None, typer.Option(help="The genesis document, if not the directory's own.")
-    ] = None,
+    genesis: StoppedGenesis = None,
     limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Changes at most.")] = 1_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what changed between the states after two blocks, field by field."""
     refs = [parse_block(a), parse_block(b)]

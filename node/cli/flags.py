@@ -1,14 +1,45 @@
-"""Flags that are wrong by themselves or contradict each other, refused before anything starts."""
+"""Flags that several commands have, and what is refused of them before anything starts.
+
+A flag may be wrong by itself, or contradict another one.
+"""
 
 import re
 from collections.abc import Sequence
 from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from node.cli.values import parse_block_time
 from node.units import DurationMs
 
+Port = Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")]
+BlockTime = Annotated[str | None, typer.Option(help="Seconds between blocks, from 0.1. [1]")]
+Instant = Annotated[bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")]
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+HostNames = Annotated[
+    list[str] | None,
+    typer.Option("--host-name", help="A further name accepted in a Host header."),
+]
+AllowOrigins = Annotated[
+    list[str] | None,
+    typer.Option("--allow-origin", help="A web origin that may call guarded methods."),
+]
+HasFaults = Annotated[
+    bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+StoppedDataDir = Annotated[
+    Path, typer.Option("--data-dir", help="A stopped node's data directory.")
+]
+StoppedGenesis = Annotated[
+    Path | None,
+    typer.Option("--genesis", help="The genesis document, if not the directory's own."),
+]
+
+PORT_DEFAULT = 8545
+HOST_DEFAULT = "127.0.0.1"
 BLOCK_TIME_DEFAULT = "1"
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.IGNORECASE | re.ASCII

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.snapshot import AsJson, DataDir, GenesisPath
+from node.cli.flags import AsJson, StoppedDataDir, StoppedGenesis
 from node.cli.values import print_json, print_table
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ SIGNATURES_SUFFIX = ".signatures.json"
 
 @fork.command()
 def plan(
-    data_dir: DataDir,
+    data_dir: StoppedDataDir,
     reason: Annotated[str, typer.Option(help="Why: stands in the plan and on the chain.")],
     out: Annotated[Path, typer.Option(help="The file to write; it must not exist.")],
     snapshot: SnapshotName = "latest",
-    genesis: GenesisPath = None,
+    genesis: StoppedGenesis = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the plan that leaves the head and goes on from a snapshot; show what it undoes."""
@@ -101,8 +101,8 @@ def sign(
 @fork.command()
 def verify(
     path: PlanPath,
-    data_dir: DataDir,
-    genesis: GenesisPath = None,
+    data_dir: StoppedDataDir,
+    genesis: StoppedGenesis = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a signed plan as a node would before carrying it out; nothing is written."""
@@ -117,8 +117,8 @@ def verify(
 @fork.command()
 def apply(
     path: PlanPath,
-    data_dir: DataDir,
-    genesis: GenesisPath = None,
+    data_dir: StoppedDataDir,
+    genesis: StoppedGenesis = None,
     as_json: AsJson = False,
 ) -> None:
     """Carry out a signed plan on a stopped node; again is a no-op, a crash is made up for."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli.flags import AsJson
 from node.cli.values import print_json, print_table
 from node.units import Address
 
@@ -17,7 +18,7 @@ def new(
     node: Annotated[
         bool, typer.Option("--node", help="A sequencer's or validator's key, not an account's.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a private key, write it to a file and print its address or public key."""
     if node:
@@ -34,7 +35,7 @@ def new(
 def show(
     file: Annotated[Path, typer.Argument(help="A key file.")],
     node: Annotated[bool, typer.Option("--node", help="A node's key, not an account's.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the address or public key of a key file; never the private one."""
     if node:

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from node.cli.flags import choose_block_time, require_addresses, require_private
+from node.cli.flags import (
+    HOST_DEFAULT,
+    PORT_DEFAULT,
+    AllowOrigins,
+    BlockTime,
+    HasFaults,
+    Host,
+    HostNames,
+    Instant,
+    Port,
+    choose_block_time,
+    require_addresses,
+    require_private,
+)
 from node.config import LogFormat, NodeConfig, Role
 
 
@@ -13,20 +26,12 @@ def run(
     role: Annotated[Role, typer.Option(help="What the node does.")],
     genesis: Annotated[Path, typer.Option(help="The chain's genesis document.")],
     data_dir: Annotated[Path, typer.Option(help="Where the node keeps its database.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP and WebSocket.")] = 8545,
-    block_time: Annotated[
-        str | None, typer.Option(help="Seconds between blocks, from 0.1. [1]")
-    ] = None,
-    instant: Annotated[
-        bool, typer.Option("--instant", help="Seal as soon as a transaction arrives.")
-    ] = False,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    host_name: Annotated[
-        list[str] | None, typer.Option(help="A further name accepted in a Host header.")
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option(help="A web origin that may call guarded methods.")
-    ] = None,
+    port: Port = PORT_DEFAULT,
+    block_time: BlockTime = None,
+    instant: Instant = False,
+    host: Host = HOST_DEFAULT,
+    host_name: HostNames = None,
+    allow_origin: AllowOrigins = None,
     key: Annotated[
         Path | None, typer.Option(help="The node's own key file; archives have none.")
     ] = None,
@@ -47,9 +52,7 @@ def run(
     confirm_forks: Annotated[
         bool, typer.Option("--confirm-forks", help="Let a peer's fork plan wait for its operator.")
     ] = False,
-    faults: Annotated[
-        bool, typer.Option("--faults", help="Let debug_injectFault make numbers wrong.")
-    ] = False,
+    faults: HasFaults = False,
     accounts_file: Annotated[
         Path | None,
         typer.Option(help="Keys of development accounts to sign for, on a chain with dev: true."),

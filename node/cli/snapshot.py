@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from node.cli.flags import AsJson, StoppedDataDir, StoppedGenesis
 from node.cli.values import print_json, print_table
 
 if TYPE_CHECKING:
@@ -12,20 +13,14 @@ if TYPE_CHECKING:
 
 snapshot = typer.Typer(help="Make, list, verify and restore snapshots.", no_args_is_help=True)
 
-DataDir = Annotated[Path, typer.Option(help="A stopped node's data directory.")]
-GenesisPath = Annotated[
-    Path | None, typer.Option(help="The genesis document, if not the directory's own.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @snapshot.command()
 def create(
-    data_dir: DataDir,
+    data_dir: StoppedDataDir,
     height: Annotated[
         int | None, typer.Option(min=1, help="Of which block. [the head's state]")
     ] = None,
-    genesis: GenesisPath = None,
+    genesis: StoppedGenesis = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a snapshot of a block's state; a running validator makes its own."""
@@ -54,7 +49,7 @@ def create(
 
 
 @snapshot.command(name="list")
-def list_snapshots(data_dir: DataDir, as_json: AsJson = False) -> None:
+def list_snapshots(data_dir: StoppedDataDir, as_json: AsJson = False) -> None:
     """List a node's snapshots, oldest first, and who signed them."""
     from node.errors import OperatorError
     from node.snapshot.manifest import manifest_hash

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli.flags import AsJson
 from node.cli.values import DEFAULT_RPC, print_json, print_table
 
 CONNECT_S = 1.0
@@ -12,7 +13,7 @@ CONNECT_S = 1.0
 
 def status(
     rpc: Annotated[str, typer.Option(help="The node's URL.")] = DEFAULT_RPC,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a running node's heads, peers, disputes, modes and markets."""
     answer = asyncio.run(_ask(rpc))

@@ -5,18 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli.flags import AsJson, StoppedDataDir, StoppedGenesis
 from node.cli.values import print_json, print_table
 
 
 def verify(
-    data_dir: Annotated[Path, typer.Option(help="A stopped node's data directory.")],
+    data_dir: StoppedDataDir,
     from_height: Annotated[
         int | None, typer.Option("--from", min=1, help="The first block to execute. [all]")
     ] = None,
-    genesis: Annotated[
-        Path | None, typer.Option(help="The genesis document, if not the directory's own.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    genesis: StoppedGenesis = None,
+    as_json: AsJson = False,
 ) -> None:
     """Execute every block again, from its parent's state, and compare all that is on disk."""
     from node.errors import DatabaseMismatch
