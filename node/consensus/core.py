@@ -390,12 +390,6 @@ class Core:
         """Return logs of canonical blocks that match, oldest first, at most limit + 1."""
         return await self._read(self._find_logs, first, last, addresses, topics, limit)
 
-    async def block_logs(
-        self, block: Block, addresses: Sequence[Address], topics: Sequence[Sequence[Hash32]]
-    ) -> Sequence[FoundLog]:
-        """Return a block's logs that match."""
-        return await self._read(lambda: list(self._blockchain.match_logs(block, addresses, topics)))
-
     # --- state -----------------------------------------------------------------------------------
 
     async def account(self, address: Address, block: Block) -> NativeAccount:
