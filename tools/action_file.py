@@ -21,16 +21,27 @@ from node.crypto import checksum_address, sign
 from node.devnet.keyfile import read_key_file
 from node.encoding import load_json
 from node.errors import InvalidSignature, MalformedAction, OperatorError
-from node.governance.action import Action, compute_digest, recover_signer
+from node.governance.action import (
+    AcknowledgeJump,
+    Action,
+    ListMarket,
+    SetParameter,
+    SettleMarket,
+    compute_digest,
+    recover_signer,
+)
 from node.governance.typed_data import parse_typed_data, render_message, render_typed_data
 from node.perp.order import CancelFilter
 from node.perp.status import Mode
+from node.rpc.quantities import render_decimal
 from node.units import Hash32
 from tools.council import Council
 
 FILE_SIZE_MAX = 1_000_000
 LATEST_MS = 10**14
 """In the year 5138: what is later is no moment that anybody means."""
+MOMENTS = {"endMs": 1, "expiresAt": 1_000}
+"""Fields that are moments, and how many milliseconds their unit has."""
 
 
 class ActionFile(NamedTuple):
@@ -153,16 +164,54 @@ WORDS = {
 
 
 def show_action(loaded: ActionFile, council: Council) -> None:
-    """Print an action in plain words and numbers, and who signed it."""
+    """Print an action in plain words and numbers beside today's, and who signed it."""
     typer.echo(WORDS[type(loaded.action).__name__])
+    notes = note_action(loaded.action, council.markets)
     print_fields(
-        {name: _describe(name, value) for name, value in _flatten(render_message(loaded.action))}
+        {
+            name: _describe(name, value) + (f" ({notes[name]})" if name in notes else "")
+            for name, value in _flatten(render_message(loaded.action))
+        }
         | {
             "digest": "0x" + loaded.digest.hex(),
             "signed": f"{len(loaded.signatures)} of {council.threshold}: "
             + (", ".join(sorted(loaded.signatures)) or "nobody yet"),
         }
     )
+
+
+def note_action(action: Action, markets: dict[int, Any]) -> dict[str, str]:
+    """Return what the chain has today, by the name of the action's field that it stands beside."""
+    market_id: int = getattr(action, "market", 0)
+    if not market_id:
+        return {}
+    market = markets.get(market_id)
+    if market is None:
+        return {} if isinstance(action, ListMarket) else {"market": "the chain has no such market"}
+    if isinstance(action, ListMarket):
+        return {"market": f"taken: {market['symbol']}"}
+    notes = {"market": market["symbol"]}
+    if isinstance(action, SettleMarket | AcknowledgeJump):
+        last = market["oracle"]["price"]
+        notes["price"] = (
+            f"{render_decimal(action.price, market['tickDecimals'])} USD, last accepted: "
+            + (f"{last['decimal']} USD" if last else "none")
+        )
+    if isinstance(action, SetParameter):
+        today = find_parameter(market["params"], action.name)
+        notes |= {} if today is None else {"value": f"today: {today}"}
+    return notes
+
+
+def find_parameter(params: dict[str, Any], name: str) -> int | None:
+    """Return a market's number by its genesis name; None if it is none that can be set.
+
+    JSON-RPC says "takerFee": {"ppm": 450, …} where genesis says "taker_fee_ppm".
+    """
+    first, *others = re.sub("_pp[mb]", "", name).split("_")
+    value = params.get(first + "".join(map(str.capitalize, others)))
+    found = next(iter(value.values())) if isinstance(value, dict) else value
+    return found if isinstance(found, int) else None
 
 
 def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -188,8 +237,8 @@ def _describe(name: str, value: Any) -> str:
         )
     if name == "market":
         return str(value) if value else "0 (the chain, or none)"
-    if name == "endMs" and 0 < int(value) <= LATEST_MS:
-        moment = datetime.fromtimestamp(int(value) // 1_000, UTC)
+    if name in MOMENTS and 0 < int(value) * MOMENTS[name] <= LATEST_MS:
+        moment = datetime.fromtimestamp(int(value) * MOMENTS[name] // 1_000, UTC)
         return f"{value} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
     if isinstance(value, bool):
         return "yes" if value else "no"

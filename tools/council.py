@@ -1,4 +1,4 @@
-"""A node as the governance script sees it: its council, and where its chain is, by JSON-RPC."""
+"""A node as the governance script sees it: its council, where its chain is, and its markets."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ class Council(NamedTuple):
     """Empty: the node is not held."""
     height: int
     time_ms: int
+    markets: dict[int, Any]
+    """By id, as `perp_getMarkets` tells them."""
 
 
 async def get_council(client: Client) -> Council:
     """Ask a node for its council and its chain's place."""
     answer = await client.request("gov_getCouncil")
+    markets = await client.request("perp_getMarkets")
     domain = answer["domain"]
     return Council(
         Domain(int(domain["chainId"]), Hash32(bytes.fromhex(domain["salt"][2:]))),
@@ -46,6 +49,7 @@ async def get_council(client: Client) -> Council:
         answer["hold"]["text"] if answer["hold"] else "",
         answer["blockNumber"],
         answer["timeMs"],
+        {market["market"]: market for market in markets},
     )
 
 

@@ -16,11 +16,13 @@ from websockets.asyncio.server import ServerConnection, serve
 from node.chain.genesis import Genesis, parse_genesis
 from node.crypto import checksum_address
 from node.errors import HeaderMismatch
+from node.perp.parameters import MarketParams
 from node.rpc.dispatch import Dispatcher
 from tests.helpers.chain import Person
 from tests.helpers.council import COUNCIL, MEMBERS, OUTSIDER
 from tests.rpc import chain as rpc_chain
 from tests.rpc.chain import MARKET, Chain
+from tools.action_file import find_parameter
 from tools.rollback import main
 
 ROOT = Path(__file__).parents[2]
@@ -348,6 +350,44 @@ def test_each_of_the_councils_reforms_from_the_first_step_to_the_last(
         key = script.key(MEMBERS[0])
         assert "is not in the council" in script.refused("sign", "b.json", "--key", key)
         assert "is not in the council" in script.refused("sign", "a.json", "--key", key)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("settle-market 1 501234", "501234 (50123.4 USD, last accepted: "),
+        ("set-parameter 1 taker_fee_ppm 7", "7 (today: 450)"),
+        ("set-parameter 1 taker_fee_ppm 7", "1 (BTC-USD)"),
+        ("set-parameter 9 taker_fee_ppm 7", "9 (the chain has no such market)"),
+        ("set-mode 1 post-only", "1 (BTC-USD)"),
+        ("set-parameter chain grace_ms 7", " UTC)"),
+    ],
+)
+def test_what_is_signed_stands_beside_what_the_chain_has_today(
+    script: Script, command: str, shown: str
+) -> None:
+    script.good(*command.split(), "a.json", "--reason", "x")
+
+    assert shown in script.good("show", "a.json")
+
+
+def test_a_new_market_under_an_id_that_is_taken_is_shown_so(script: Script) -> None:
+    document = json.loads((ROOT / "genesis" / "minimal.json").read_text())["markets"][0]
+    del document["id"]
+    Path("sol.txt").write_text(json.dumps(document))
+
+    assert "1 (taken: BTC-USD)" in script.good(
+        "list-market", "1", "sol.txt", "a.json", "--reason", "x"
+    )
+
+
+def test_every_number_of_a_market_that_can_be_set_is_found(script: Script) -> None:
+    market = script.chain.ask("perp_getMarkets")[0]
+    fixed = {"symbol", "lot_decimals", "tick_decimals", "k", "brackets"}
+
+    found = {name: find_parameter(market["params"], name) for name in MarketParams._fields}
+
+    assert {name for name, value in found.items() if value is None} == fixed
 
 
 def test_a_new_market_is_listed_out_of_a_file_as_genesis_has_it(script: Script) -> None:
