@@ -120,7 +120,7 @@ class QuickProtocol(HttpToolsProtocol):
         if answer is None:
             super().data_received(data)
         else:
-            self._was_quick = True
+            self._note_quick()
             self.transport.write(self._make_start() + b"%d\r\n\r\n%b" % (len(answer), answer))
 
     def on_message_begin(self) -> None:
@@ -167,10 +167,20 @@ class QuickProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _note_quick(self) -> None:
+        """Note what uvicorn would have: a head came, and from now on the connection is idle."""
+        self._was_quick = True
+        self._end_head()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
     def _is_busy(self) -> bool:
-        """Tell whether an answer is under way, or the peer does not read what is written."""
+        """Tell whether an answer is under way, the peer does not read, or is one too many."""
         is_idle: bool = getattr(self.cycle, "response_complete", True)  # None at first
-        return not is_idle or self.flow.write_paused or self.transport.is_closing()
+        is_refused = self.app is self._refuse
+        return not is_idle or is_refused or self.flow.write_paused or self.transport.is_closing()
 
     def _is_plain_post(self, rest: int) -> bool:
         """Tell whether what was just parsed is one whole request that keeps its connection."""

@@ -255,3 +255,67 @@ def test_known_heads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         heads.keep(b"%d" % number, [(b"host", b"localhost"), (b"content-length", b"1")])
 
     assert sum(heads.find(b"%d" % number) is not None for number in range(25)) == 5
+
+
+async def know_a_head(port: int) -> None:
+    """Have the server know the head of `request`."""
+    connection = Connection(*await asyncio.open_connection("127.0.0.1", port))
+    await connection.send(request())
+    await connection.answer()
+    connection.writer.close()
+    await connection.writer.wait_closed()
+
+
+def test_a_connection_that_was_never_answered_the_long_way_ends_when_it_is_idle(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "HEAD_SECONDS", 0.5)
+
+    async def run() -> None:
+        desk = Desk(traded.core)
+        server = RpcServer(desk, Policy("127.0.0.1"), listen("127.0.0.1", 0))
+        server._server.config.timeout_keep_alive = 1
+        await server.start()
+        try:
+            await know_a_head(server.port)
+            connection = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+            for call_id in range(1, 6):  # 1.25 s: its first head did come
+                await connection.send(request(call_id))
+                assert json.loads((await connection.answer())[1])["id"] == call_id
+                await asyncio.sleep(0.25)
+            assert await asyncio.wait_for(connection.reader.read(), 5) == b"", "then it is idle"
+            connection.writer.close()
+        finally:
+            desk.close()
+            await server.stop()
+
+    asyncio.run(run())
+
+
+def test_one_connection_too_many_is_not_answered_by_a_known_head(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "CONNECTIONS_MAX", 1)
+
+    async def run() -> None:
+        desk = Desk(traded.core)
+        server = RpcServer(desk, Policy("127.0.0.1"), listen("127.0.0.1", 0))
+        await server.start()
+        try:
+            await know_a_head(server.port)
+            await asyncio.sleep(0.1)
+            first = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+            await first.send(request())
+            assert json.loads((await first.answer())[1]) == ANSWER
+            other = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+            await other.send(request())
+            assert (
+                "too many connections" in json.loads((await other.answer())[1])["error"]["message"]
+            )
+            first.writer.close()
+            other.writer.close()
+        finally:
+            desk.close()
+            await server.stop()
+
+    asyncio.run(run())
