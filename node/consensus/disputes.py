@@ -13,6 +13,7 @@ from node.consensus.dispute import (
     is_equivocation,
     verify_dispute,
 )
+from node.errors import InvalidDispute
 from node.governance.validators import ValidatorSet, is_certificate_impossible
 
 PER_VALIDATOR_MAX = 16
@@ -33,13 +34,19 @@ class Disputes:
     def add(self, dispute: Dispute) -> bool:
         """Verify and store a dispute; False if it is known, or one too many of its author.
 
-        Raises InvalidDispute.
+        False as well if it is of a block so far ahead that others than this node knows may attest
+        it: who passed that on did nothing wrong. Raises InvalidDispute.
         """
         if dispute in self._all:
             return False
         blockchain = self._blockchain
         identity = identity_of(dispute, blockchain.genesis_hash, blockchain.genesis.chain_id)
-        verify_dispute(dispute, identity, self._set_of(dispute))
+        try:
+            verify_dispute(dispute, identity, self._set_of(dispute))
+        except InvalidDispute:
+            if dispute.height > blockchain.head.block.header.number + 1:
+                return False
+            raise
         own = [each for each in self._all if _author(each) == _author(dispute)]
         if len(own) >= PER_VALIDATOR_MAX:
             return False  # whoever passed it on did nothing wrong

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from node.chain.block import Block
 from node.chain.certificate import verify_certificate
 from node.consensus.dispute import Dispute, sign_dispute
 from node.consensus.messages import Attestation, DisputeMessage
@@ -50,6 +51,27 @@ def join(network: Network, tmp_path: Path, index: int) -> Follower:
     network.followers.append(follower)
     network.connect(len(network.followers) - 1)
     return follower
+
+
+def dispute_of(network: Network, block: Block, *, index: int, author: int) -> Dispute:
+    """Have a validator dispute a sealed block, under its place in the set."""
+    identity = network.blockchain.identity_of(block)
+    proposal = make_proposal(network.blockchain, block)
+    unsigned = Dispute(
+        identity.fork_id,
+        identity.dev_epoch,
+        block.header.number,
+        block.hash,
+        proposal.signature,
+        "market 1, oracle",
+        "1",
+        "2",
+        b"",
+        b"",
+        index,
+        b"",
+    )
+    return sign_dispute(unsigned, identity, validator_seed(author))
 
 
 def signers(network: Network) -> list[int]:
@@ -178,23 +200,7 @@ def test_a_dispute_is_its_authors_and_not_whoever_has_its_place_now(
 ) -> None:
     network.cut(0)
     block = network.seal()
-    identity = network.blockchain.identity_of(block)
-    proposal = make_proposal(network.blockchain, block)
-    unsigned = Dispute(
-        identity.fork_id,
-        identity.dev_epoch,
-        block.header.number,
-        block.hash,
-        proposal.signature,
-        "market 1, oracle",
-        "1",
-        "2",
-        b"",
-        b"",
-        0,
-        b"",
-    )
-    dispute = sign_dispute(unsigned, identity, validator_seed(0))
+    dispute = dispute_of(network, block, index=0, author=0)
     network.sequencer.on_message("0", DisputeMessage(dispute))
     network.deliver()
     new = join(network, tmp_path, 4)
@@ -207,6 +213,24 @@ def test_a_dispute_is_its_authors_and_not_whoever_has_its_place_now(
     assert network.sequencer.disputes.author_of(dispute) == member(0).public_key
     assert network.certified == network.head.header.number, "the new one signs in that place"
     assert 0 in signers(network)
+
+
+def test_evidence_of_a_set_that_a_node_has_yet_to_learn_of_costs_nobody_the_link(
+    network: Network, tmp_path: Path
+) -> None:
+    late = network.followers[3]
+    network.cut(3)
+    change(network, member(1), member(2), member(0))
+    block = network.seal()
+    dispute = dispute_of(network, block, index=0, author=1)
+    network.sequencer.on_message("0", DisputeMessage(dispute))
+
+    assert list(late.node.on_message(DisputeMessage(dispute))) == []
+    network.connect(3)
+    network.seal()
+
+    assert late.head == network.head
+    assert dispute in late.node.disputes.all(), "it was told again"
 
 
 def test_a_snapshot_is_certified_by_the_set_in_its_own_state(
