@@ -254,16 +254,21 @@ def stopped(tmp_path: Path) -> Network:
     return Network(tmp_path)
 
 
-def test_a_key_that_is_not_in_genesis_is_named(stopped: Network, tmp_path: Path) -> None:
+def test_a_key_that_is_not_in_genesis_is_named_and_waits_for_the_council(
+    stopped: Network, tmp_path: Path
+) -> None:
     other = tmp_path / "other.json"
-    key = make_node_key(other)
+    make_node_key(other)
+    data_dir = tmp_path / "data"
 
-    line = Follower(
-        "validator", stopped.genesis, tmp_path / "data", "wss://127.0.0.1:1", other
-    ).refusal()
+    with Follower("validator", stopped.genesis, data_dir, "wss://127.0.0.1:1", other) as follower:
+        follower.start()
+        follower.wait_for_line("this key is none of the validators that are known here")
+        height = follower.wait_for_height(0)
+        status = follower.signal(signal.SIGTERM)
 
-    assert str(other) in line
-    assert "0x" + key.public_key.hex() in line
+    assert f"file={other}" in follower.errors()
+    assert (height, status) == (0, 0)
 
 
 def test_a_validator_without_a_key_is_refused(stopped: Network, tmp_path: Path) -> None:
