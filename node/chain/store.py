@@ -110,8 +110,9 @@ class BlockStore:
             seen_height, seen_hash = remembered
             is_here = seen_height <= height and self.load_canonical(seen_height) == seen_hash
             if not is_here and not self._is_orphan(head, seen_height, seen_hash):
+                what = "is empty" if head is None else f"ends at block {height}"
                 raise StaleDatabase(
-                    f"the database ends at block {height}, but block {seen_height} "
+                    f"the database {what}, but block {seen_height} "
                     f"0x{seen_hash.hex()} was sealed here ({self._head_file}): the disk lost "
                     "writes; restore the data directory from a copy, or start a new one"
                 )

@@ -18,6 +18,8 @@ from pathlib import Path
 from threading import RLock
 from typing import NamedTuple
 
+import structlog
+
 from node.chain.crash import crash_point
 from node.chain.durable import sync_directory, write_durably
 from node.encoding import load_json
@@ -34,6 +36,8 @@ from node.snapshot.manifest import (
     to_integer,
 )
 from node.units import Hash32, Height
+
+log = structlog.get_logger()
 
 CHUNKS_DIRECTORY = "chunks"
 SIGNATURES_FILE = "signatures.json"
@@ -91,9 +95,18 @@ class SnapshotDirectory:
         return load_manifest(path) if (path / MANIFEST_FILE).exists() else None
 
     def signatures(self, snapshot: SnapshotId) -> Signatures | None:
-        """Return who signed, None if nobody is known to have."""
+        """Return who signed, None if nobody is known to have, or the file is damaged.
+
+        Peers tell at every greeting who signed, so what a disk spoilt is no reason to stand still.
+        """
         path = self.path_of(snapshot)
-        return load_signatures(path) if (path / SIGNATURES_FILE).exists() else None
+        if not (path / SIGNATURES_FILE).exists():
+            return None
+        try:
+            return load_signatures(path)
+        except InvalidSnapshot as error:
+            log.warning("signatures forgotten", path=str(path / SIGNATURES_FILE), reason=str(error))
+            return None
 
     def save_signatures(self, snapshot: SnapshotId, signatures: Signatures) -> None:
         """Write who signed, durably."""

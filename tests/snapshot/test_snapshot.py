@@ -311,6 +311,26 @@ def test_more_than_two_thirds_certify_and_finalize(
     assert again.finalized == made.height
 
 
+def test_damaged_signatures_are_forgotten_and_gathered_again(
+    story: Story, directory: SnapshotDirectory
+) -> None:
+    made = export(story.chain, story.snapshot, directory)
+    certifier = SnapshotCertifier(story.chain.blockchain, directory)
+    for validator in (0, 2, 3):
+        certifier.add(sign(made, validator))
+    file = directory.path_of(id_of(made)) / "signatures.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40])
+
+    again = SnapshotCertifier(story.chain.blockchain, directory)
+
+    assert again.finalized == 0
+    for validator in (0, 2, 3):
+        again.add(sign(made, validator))
+    assert again.finalized == made.height
+    assert file.read_bytes() == whole
+
+
 def test_signatures_of_different_manifests_do_not_add_up(
     story: Story, directory: SnapshotDirectory
 ) -> None:
