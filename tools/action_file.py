@@ -238,11 +238,15 @@ def _describe(name: str, value: Any) -> str:
     if name == "market":
         return str(value) if value else "0 (the chain, or none)"
     if name in MOMENTS and 0 < int(value) * MOMENTS[name] <= LATEST_MS:
-        moment = datetime.fromtimestamp(int(value) * MOMENTS[name] // 1_000, UTC)
-        return f"{value} ({moment:%Y-%m-%d %H:%M:%S} UTC)"
+        return f"{value} ({show_moment(int(value) * MOMENTS[name])})"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value == [] else str(value)
+
+
+def show_moment(time_ms: int) -> str:
+    """Return a moment as people write it."""
+    return f"{datetime.fromtimestamp(time_ms // 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def print_fields(fields: dict[str, Any]) -> None:

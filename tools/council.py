@@ -26,6 +26,8 @@ class Council(NamedTuple):
     mode: str
     halt_height: int
     """0: no halt is due."""
+    maintenance: dict[str, int] | None
+    """The window that is announced, or on."""
     hold: str
     """Empty: the node is not held."""
     height: int
@@ -46,6 +48,7 @@ async def get_council(client: Client) -> Council:
         answer["forkId"],
         answer["mode"],
         answer["haltHeight"] or 0,
+        answer["maintenance"],
         answer["hold"]["text"] if answer["hold"] else "",
         answer["blockNumber"],
         answer["timeMs"],

@@ -58,6 +58,7 @@ from tools.action_file import (
     require_current,
     save_action,
     show_action,
+    show_moment,
 )
 from tools.council import Council, find_entry, get_council, run_with
 from tools.options import DEFAULT_RPC, POLL_S, AsJson, File, Reason, Rpc
@@ -115,11 +116,22 @@ def status(rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
             f"{state['finalized']} finalized",
             "fork id": council.fork_id,
             "halt due": f"after block {council.halt_height}" if council.halt_height else "no",
+            "maintenance": _show_window(council),
             "hold": council.hold or "no",
             "council": f"{council.threshold} of {len(council.members)}",
         }
     )
     print_next(step)
+
+
+def _show_window(council: Council) -> str:
+    window = council.maintenance
+    if window is None:
+        return "none"
+    return (
+        f"CANCEL_ONLY after block {window['startHeight']}, HALTED after block "
+        f"{window['haltHeight']}, until {show_moment(window['endMs'])}"
+    )
 
 
 def _next_step(state: dict[str, Any], council: Council) -> str:

@@ -39,7 +39,7 @@ SIGNATURES_MAX: Final = 100
 async def get_council(context: Context) -> Json:
     """Return who governs, under which domain they sign, and what they have set."""
     view = await _get_view(context)
-    hold = context.core.hold()
+    hold, window = context.core.hold(), view.maintenance
     return {
         "members": [data(member) for member in view.council.members],
         "threshold": view.council.threshold,
@@ -47,6 +47,12 @@ async def get_council(context: Context) -> Json:
         "forkId": view.fork_id,
         "mode": view.mode.name,
         "haltHeight": view.halt_height or None,
+        "maintenance": window
+        and {
+            "startHeight": window.start_height,
+            "haltHeight": window.halt_height,
+            "endMs": window.end_ms,
+        },
         "hold": None if hold is None else _render_hold(hold),
         "blockNumber": context.core.heads().latest.header.number,
         "timeMs": context.core.heads().latest.extension.time_ms,

@@ -470,6 +470,7 @@ COUNCIL: Final[dict[str, Schema]] = {
         forkId=COUNT,
         mode=MODE,
         haltHeight=nullable(COUNT),
+        maintenance=nullable(obj(startHeight=COUNT, haltHeight=COUNT, endMs=COUNT)),
         hold=nullable(obj(digest=HASH, forkId=COUNT, blockNumber=COUNT, text=STRING)),
         blockNumber=COUNT,
         timeMs=COUNT,

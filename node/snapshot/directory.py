@@ -92,7 +92,14 @@ class SnapshotDirectory:
     def manifest(self, snapshot: SnapshotId) -> Manifest | None:
         """Return a snapshot's manifest, None if this node has only signatures, or nothing."""
         path = self.path_of(snapshot)
-        return load_manifest(path) if (path / MANIFEST_FILE).exists() else None
+        if not (path / MANIFEST_FILE).exists():
+            return None
+        try:
+            return load_manifest(path)
+        except InvalidSnapshot as error:
+            raise InvalidSnapshot(
+                str(path / error.file), error.field, error.value, error.expected
+            ) from None
 
     def signatures(self, snapshot: SnapshotId) -> Signatures | None:
         """Return who signed, None if nobody is known to have, or the file is damaged.

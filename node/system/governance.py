@@ -98,6 +98,8 @@ class GovernanceView(NamedTuple):
     """The chain's."""
     halt_height: Height
     """The last ordinary block before a halt that is due; 0: none is."""
+    maintenance: Maintenance | None
+    """The window that is announced, or on."""
     audit_log: AuditLog
 
 
@@ -110,6 +112,7 @@ def compute_view(ledger: SystemLedger) -> GovernanceView:
         status.fork_id,
         status.mode,
         status.halt_height,
+        ledger.maintenance,
         ledger.audit_log,
     )
 

@@ -311,6 +311,17 @@ def test_more_than_two_thirds_certify_and_finalize(
     assert again.finalized == made.height
 
 
+def test_a_damaged_manifest_is_named_with_its_path(
+    story: Story, directory: SnapshotDirectory
+) -> None:
+    made = id_of(export(story.chain, story.snapshot, directory))
+    file = directory.path_of(made) / "manifest.json"
+    file.write_text("{")
+
+    with pytest.raises(InvalidSnapshot, match=f"snapshot {file}, content"):
+        directory.manifest(made)
+
+
 def test_damaged_signatures_are_forgotten_and_gathered_again(
     story: Story, directory: SnapshotDirectory
 ) -> None:

@@ -371,6 +371,17 @@ def test_what_is_signed_stands_beside_what_the_chain_has_today(
     assert shown in script.good("show", "a.json")
 
 
+def test_an_announced_window_is_shown(script: Script) -> None:
+    assert "maintenance  none" in script.good("status")
+    window = ["--start", "5", "--halt", "9", "--ends-in", "60"]
+    script.good("schedule-maintenance", "a.json", "--reason", "x", *window)
+    script.sign("a.json", *MEMBERS[:3])
+    script.good("submit", "a.json")
+    script.chain.seal()
+
+    assert "CANCEL_ONLY after block 5, HALTED after block 9, until 20" in script.good("status")
+
+
 def test_a_new_market_under_an_id_that_is_taken_is_shown_so(script: Script) -> None:
     document = json.loads((ROOT / "genesis" / "minimal.json").read_text())["markets"][0]
     del document["id"]
