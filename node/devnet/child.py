@@ -56,7 +56,8 @@ class Child:
         with suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), self.role.end_s)
+            async with asyncio.timeout(self.role.end_s):
+                await self._process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
                 self._process.kill()

@@ -296,7 +296,9 @@ class Supervisor:
         )
         while True:
             try:
-                header = await asyncio.wait_for(anext(heads), STATUS_S)
+                # No wait_for: Python 3.11's forgets to be cancelled when a head comes just then.
+                async with asyncio.timeout(STATUS_S):
+                    header = await anext(heads)
             except TimeoutError:
                 (status,) = await client.batch([("perp_status", ())])
                 self._tell_condition(status)
