@@ -55,6 +55,15 @@ class Derived:
         for market in markets:
             self.book(market)
 
+    def read_by(self, reader: StateReader) -> Derived:
+        """Return the same for whoever keeps it: what is not loaded yet, this reader reads.
+
+        A head's own reader views the database as it was. A view that outlives its head keeps every
+        version of each hot row alive, and a LevelDB whose rows have versions in several files may
+        show an old one once the newest, a deletion, is compacted away.
+        """
+        return Derived(reader, self.books, self._standing, self._deadlines, self.recent)
+
     def book(self, market: MarketId) -> Book:
         """Return the market's book, loading it from its records if need be."""
         if market not in self.books:

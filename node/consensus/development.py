@@ -331,6 +331,6 @@ class Development:
             )
 
     def _keep(self, number: int, head: Head) -> None:
-        self._derived[number] = head.derived
+        self._derived[number] = head.derived.read_by(self._blockchain.proof_state(head.block))
         while len(self._derived) > DERIVED_KEPT:
             self._derived.popitem(last=False)

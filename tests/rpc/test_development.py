@@ -1,5 +1,6 @@
 """The development helpers: what they answer and do to the state, and that it adds up (I9)."""
 
+import gc
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ from node.chain.development import BALANCE_MAX
 from node.perp.account import EXCHANGE
 from node.rpc.origin import FOREIGN_ORIGIN
 from node.rpc.subscriptions import Subscriber
+from node.state.flat import FlatState
 from node.system.contracts import TOKEN, contract
 from tests.rpc.chain import Chain, RpcFailure, text
 
@@ -288,6 +290,25 @@ def test_a_revert_restores_state_number_and_time(chain: Chain) -> None:
     chain.seal()
     assert timestamp(chain) == before + 1
     assert number(chain) == head + 1
+
+
+def test_a_snapshot_keeps_no_view_of_the_database_open(chain: Chain) -> None:
+    """With one, LevelDB keeps every version of each row that blocks write, while it lasts."""
+
+    def open_views() -> int:
+        gc.collect()
+        return sum(isinstance(each, FlatState) for each in gc.get_objects())
+
+    chain.open_market()
+    before = open_views()
+
+    for _ in range(5):
+        chain.ask("evm_snapshot")
+        chain.seal()
+
+    assert open_views() == before
+    assert chain.ask("evm_revert", "0x0") is True
+    assert chain.ask("perp_getOrderBook", 1)["bids"] == []
 
 
 def test_time_stands_still_from_a_snapshot_to_its_revert(chain: Chain) -> None:
