@@ -44,6 +44,8 @@ def test_rounding_of_minus_seven_halves() -> None:
     assert mul_div_ceil(-7, 1, 2) == -3
     assert mul_div_trunc(-7, 1, 2) == -3
     assert mul_div_trunc(7, 1, -2) == -3
+    assert mul_div_trunc(-7, 1, 1) == -7
+    assert mul_div_trunc(7, 1, 1) == 7
 
 
 @given(integers, integers, st.integers(1, 10**6))

@@ -480,8 +480,10 @@ def test_nothing_to_settle_writes_nothing_f4() -> None:
 
 
 def test_missing_market_has_no_funding() -> None:
-    with pytest.raises(MarketNotFound):
+    with pytest.raises(MarketNotFound) as missing:
         get_funding(make_ledger(), MarketId(9))
+
+    assert missing.value.market == 9
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12), st.integers(1, 10**6))

@@ -11,6 +11,7 @@ from node.perp.margin import (
     Risk,
     compute_initial,
     compute_maintenance,
+    compute_market_risk,
     compute_oi_margin,
     compute_risk,
     compute_scaled_fraction,
@@ -156,6 +157,16 @@ def test_open_interest_adds_to_im_but_not_to_what_rests_g1() -> None:
     assert compute_oi_margin(ledger, OWNER, MARKET) == 450
 
 
+def test_open_interest_counts_atoms_not_ticks_g1() -> None:
+    # K = 2: long 10 at the mark 100 is 2,000, IM 10 % = 200. OI 15 · 100 · 2 = 3,000 of 2,000 to
+    # 4,000, half way: 55 % = 1,100.
+    ledger = make_ledger(oi_lower_cap=2_000, oi_upper_cap=4_000, k=2)
+    hold(ledger, 10)
+    ledger.markets.set(MARKET, ledger.markets.rows[MARKET]._replace(open_interest=Lots(15)))
+
+    assert compute_oi_margin(ledger, OWNER, MARKET) == 900
+
+
 def test_open_interest_below_the_cap_adds_nothing_g1() -> None:
     ledger = make_ledger(oi_lower_cap=1_000, oi_upper_cap=2_000)
     hold(ledger, 10)
@@ -273,6 +284,21 @@ def test_taker_fee_of_open_notional_is_reserved_rounded_up_g2() -> None:
     assert compute_risk(ledger, OWNER).initial == 101
 
 
+def test_the_least_taker_fee_is_reserved_as_well_g2() -> None:
+    # 1,000 · 0.0001 % = 0.001 -> 1.
+    ledger = make_ledger(taker_fee_ppm=1)
+    rest(ledger, 10, 90)
+
+    assert compute_risk(ledger, OWNER).initial == 101
+
+
+def test_whoever_never_had_an_account_has_no_margin_of_their_own_m4() -> None:
+    ledger = make_ledger()
+
+    assert ledger.accounts.get(OWNER) is None
+    assert compute_market_risk(ledger, OWNER, MARKET).initial == 0
+
+
 def test_taker_rebate_reserves_nothing_g2() -> None:
     ledger = make_ledger(taker_fee_ppm=-5_000)
     rest(ledger, 10, 90)
@@ -297,6 +323,14 @@ def test_sells_through_the_mark_reserve_their_loss_times_k_g2() -> None:
     rest(ledger, -1, 97, reduce_only=True)
 
     assert compute_risk(ledger, OWNER).initial == 130
+
+
+def test_a_sell_at_one_tick_is_through_the_mark_g2() -> None:
+    # 1 · 100 · 10 % = 10, and 99 lost.
+    ledger = make_ledger()
+    rest(ledger, -1, 1)
+
+    assert compute_risk(ledger, OWNER).initial == 109
 
 
 # --- G3 -------------------------------------------------------------------------------------------
