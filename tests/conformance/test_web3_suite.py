@@ -26,7 +26,7 @@ from web3._utils.module_testing.utils import RequestMocker
 from web3._utils.module_testing.web3_module import Web3ModuleTest
 
 from tests.conformance.trade import EXCHANGE, abi_of, address_of, funder_key
-from tests.helpers.devnet import MINIMAL_GENESIS, Devnet
+from tests.helpers.devnet import MINIMAL_GENESIS, Devnet, poll
 
 CHAIN_ID = 131277322940537
 KEY = funder_key(0)
@@ -190,6 +190,13 @@ def mined_txn_hash(w3: Web3, txn_hash_with_log: Any) -> Any:
 @pytest.fixture(scope="module", autouse=True)
 def seeded(mined_txn_hash: Any) -> None:
     """Have both transactions alone in their blocks before any test leaves one waiting."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits(request: pytest.FixtureRequest, quiet: Devnet) -> None:
+    """Begin what sends by the head's nonce when no earlier test's transaction has it still."""
+    if request.cls is not None and request.cls.__name__ == "TestWebSocket":
+        poll(lambda: quiet.rpc.call("txpool_status")["pending"] == "0x0", what="an empty mempool")
 
 
 @pytest.fixture(autouse=True)

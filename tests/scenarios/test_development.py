@@ -23,8 +23,8 @@ def test_everybody_follows_a_revert_and_a_kill_right_after_one(tmp_path: Path) -
     flags += ["--prices", "fixed", "--bots", "2"]
     with Devnet(tmp_path / "data", *flags).start() as devnet:
         devnet.wait_for_open_markets()
-        snapshot = devnet.rpc.call("evm_snapshot")
         kept = devnet.rpc.block()
+        snapshot = devnet.rpc.call("evm_snapshot")  # of this block or a later one
         assert kept is not None
         height = int(kept["number"], 16)
         funded = devnet.rpc.call("perp_fastForward", 600)
