@@ -4,6 +4,7 @@
     ├── OperatorError                 a command, file, key or flag is wrong: one line, exit status 1
     │   ├── GenesisError
     │   ├── PriceFileError
+    │   ├── RefundFileError
     │   ├── KeyFileError
     │   ├── PortInUse
     │   ├── DatabaseInUse
@@ -102,6 +103,10 @@ class GenesisError(OperatorError):
 
 class PriceFileError(OperatorError):
     """A price file is missing, empty or malformed; names the line."""
+
+
+class RefundFileError(OperatorError):
+    """A refund list's file is malformed; names the line."""
 
 
 class KeyFileError(OperatorError):

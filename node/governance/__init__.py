@@ -1,5 +1,5 @@
-"""Deciding: who may change what the rules leave open. Pure, like the rules.
+"""Deciding: who may change what the rules leave open, and what they sign. Pure, like the rules.
 
-So far there is the council, whose members and threshold stand in state. What it may decide, how it
-proposes, and how signatures are counted comes with governance itself.
+The council and its actions, the audit log of what it did, who validates, what a fork leaves in
+state, and the lists of refunds that a compensation pays.
 """
