@@ -170,11 +170,14 @@ def split_by_class(
 
 
 def split_calls(operations: Sequence[Operation]) -> list[list[Call]]:
-    """Return the calls in the name of others by class: each has its sender's place in the block."""
+    """Return the calls in the name of others by effective class, as `split_by_class` has it."""
     calls: list[list[Call]] = [[] for _ in ActionClass]
+    latest: dict[Address, ActionClass] = {}
     for each in operations:
         if isinstance(each, Call):
-            calls[classify(each.to, each.data)].append(each)
+            own = classify(each.to, each.data)
+            effective = latest[each.sender] = max(own, latest.get(each.sender, own))
+            calls[effective].append(each)
     return calls
 
 

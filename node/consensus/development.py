@@ -33,6 +33,7 @@ from node.chain.development import (
 from node.chain.loading import parse_dump
 from node.consensus.mempool import Mempool
 from node.consensus.phase import LAGGING, OPEN, STOPPED
+from node.consensus.reorg import Wish, arrange
 from node.consensus.sequencer import Sequencer
 from node.errors import ActionImpossible, InvalidBlock, OperationRefused
 from node.units import Address, Hash32, Height, TimeMs, Wei
@@ -107,11 +108,13 @@ class Development:
 
     # --- blocks and time -------------------------------------------------------------------------
 
-    def mine(self, blocks: int, step_ms: int = 0) -> None:
-        """Make so many blocks, time moved on by `step_ms` before each."""
+    def mine(self, blocks: int, step_ms: int = 0) -> list[Block]:
+        """Make so many blocks, time moved on by `step_ms` before each, and return them."""
+        made = []
         for _ in range(blocks):
             offset_ms = self._sequencer.time.offset_ms() + step_ms if step_ms else None
-            self._seal([], offset_ms=offset_ms)
+            made.append(self._seal([], offset_ms=offset_ms))
+        return made
 
     def increase_time(self, by_ms: int) -> int:
         """Move time on, seal a block that says so, and return the offset from the wall clock."""
@@ -193,18 +196,27 @@ class Development:
 
     def rollback(self, depth: int) -> None:
         """Go back by so many blocks; raise OperationRefused where there are none."""
-        height = self._blockchain.head.block.header.number
-        if not 0 <= depth <= height:
-            raise OperationRefused(
-                "Rollback depth must not exceed current chain height: "
-                f"current height {height}, depth {depth}"
-            )
-        block = self._blockchain.block_at(Height(height - depth))
-        assert block is not None, "every height up to the head has a block"
-        if not self._go_back(block, None):
-            raise OperationRefused(
-                f"block {height - depth} is behind a fork: nothing goes back there"
-            )
+        with self._blockchain.write_lock:  # nobody seals in between
+            self._go_back_to(self._block_below(depth, "Rollback"))
+
+    def reorg(self, wishes: Sequence[Sequence[Wish]]) -> None:
+        """Leave as many blocks as there are `wishes`, and make as many others in their place.
+
+        Each holds what is wished for it, nothing that waits, and no price. Before a block is left,
+        InvalidTransaction, OperationRefused or ActionImpossible says what can't be.
+        """
+        blockchain, sequencer = self._blockchain, self._sequencer
+        with blockchain.write_lock:
+            block = self._block_below(len(wishes), "Reorg")
+            held = sequencer.submissions.hold.current
+            if held is not None:
+                raise ActionImpossible(f"the node is {held.text()}")
+            sequencer.require_not_halted(block)
+            bodies = arrange(wishes, blockchain.ledger_after(block), blockchain.genesis)
+            self._go_back_to(block)
+            for body in bodies:
+                self._wait_until_open()
+                sequencer.seal_exactly(body.transactions, body.calls)
 
     def reset(self) -> None:
         """Go back to block 0; raise OperationRefused behind a fork."""
@@ -281,6 +293,25 @@ class Development:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
     # --- within ----------------------------------------------------------------------------------
+
+    def _block_below(self, depth: int, what: str) -> Block:
+        """Return the block so far below the head; raise OperationRefused, in anvil's words."""
+        height = self._blockchain.head.block.header.number
+        if not 0 <= depth <= height:
+            raise OperationRefused(
+                f"{what} depth must not exceed current chain height: "
+                f"current height {height}, depth {depth}"
+            )
+        block = self._blockchain.block_at(Height(height - depth))
+        assert block is not None, "every height up to the head has a block"
+        return block
+
+    def _go_back_to(self, block: Block) -> None:
+        """Make an earlier block the head; raise OperationRefused for one behind a fork."""
+        if not self._go_back(block, None):
+            raise OperationRefused(
+                f"block {block.header.number} is behind a fork: nothing goes back there"
+            )
 
     def _seal(self, operations: Sequence[Operation], *, offset_ms: int | None = None) -> Block:
         self._wait_until_open()

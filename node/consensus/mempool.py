@@ -14,6 +14,7 @@ from node.chain.block import Block
 from node.chain.blockchain import Blockchain, Head
 from node.chain.development import is_operation
 from node.chain.execution import class_gas_limit, max_cost, transaction_gas
+from node.chain.genesis import Genesis
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transaction import Transaction, validate_transaction
 from node.errors import (
@@ -129,18 +130,7 @@ class Mempool:
 
     def add(self, tx: Transaction) -> None:
         """Admit a transaction, or raise the InvalidTransaction that says why not."""
-        genesis = self._blockchain.genesis
-        if tx.sender == SYSTEM_ACCOUNT:
-            raise ReservedSender(tx.sender)
-        validate_transaction(
-            tx,
-            chain_id=genesis.chain_id,
-            base_fee=genesis.base_fee_wei,
-            gas_limit=genesis.gas_limit,
-        )
-        gas = transaction_gas(tx)
-        if tx.gas_limit < gas:
-            raise IntrinsicGasTooLow(tx.gas_limit, gas)
+        require_admissible(tx, self._blockchain.genesis)
         with self._lock:
             self._add(tx)
         for listener in self._listeners:
@@ -309,6 +299,21 @@ class Mempool:
         del own[tx.nonce]
         if not own:
             del self._by_sender[tx.sender]
+
+
+def require_admissible(tx: Transaction, genesis: Genesis) -> None:
+    """Raise InvalidTransaction for what no state of this chain would take."""
+    if tx.sender == SYSTEM_ACCOUNT:
+        raise ReservedSender(tx.sender)
+    validate_transaction(
+        tx,
+        chain_id=genesis.chain_id,
+        base_fee=genesis.base_fee_wei,
+        gas_limit=genesis.gas_limit,
+    )
+    gas = transaction_gas(tx)
+    if tx.gas_limit < gas:
+        raise IntrinsicGasTooLow(tx.gas_limit, gas)
 
 
 def _has_operation(block: Block) -> bool:

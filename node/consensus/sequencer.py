@@ -234,13 +234,8 @@ class Sequencer:
         fork is carried out, and InvalidBlock if an operation, or an invariant after it, refuses:
         nothing is written then.
         """
-        blockchain = self._blockchain
-        with blockchain.write_lock:
-            phase = self.phase()  # it may have changed since the caller looked
-            if phase.name not in (OPEN, LAGGING):
-                raise ActionImpossible(phase.reason)
-            if blockchain.ledger_after(blockchain.head.block).status.mode == Mode.HALTED:
-                raise ActionImpossible("the chain is HALTED: blocks are made for its council alone")
+        with self._blockchain.write_lock:
+            self._require_open()
             moment = self.time.choose(offset_ms)
             if all(isinstance(each, PACING) for each in operations):
                 body = self.submissions.choose(self._mempool, moment.time_ms)
@@ -248,6 +243,32 @@ class Sequencer:
                 body = self.submissions.choose_governance(moment.time_ms)
             moment.operations.extend(operations)
             return self._seal(moment, body or Body([], []))
+
+    def seal_exactly(
+        self, transactions: Sequence[Transaction], operations: Sequence[Operation]
+    ) -> Block:
+        """Make a block of these transactions, in executed order, and operations, and return it.
+
+        Nothing that waits comes along but the council's actions. Raises as `seal_operations`.
+        """
+        with self._blockchain.write_lock:
+            self._require_open()
+            moment = self.time.choose()
+            governance = self.submissions.choose_governance(moment.time_ms) or Body([], [])
+            moment.operations.extend(operations)
+            return self._seal(moment, governance._replace(transactions=list(transactions)))
+
+    def _require_open(self) -> None:
+        """Raise ActionImpossible where no block can be made of what people wish."""
+        phase = self.phase()  # it may have changed since the caller looked
+        if phase.name not in (OPEN, LAGGING):
+            raise ActionImpossible(phase.reason)
+        self.require_not_halted(self._blockchain.head.block)
+
+    def require_not_halted(self, parent: Block) -> None:
+        """Raise ActionImpossible where only the council's actions may follow a block (X1)."""
+        if self._blockchain.ledger_after(parent).status.mode == Mode.HALTED:
+            raise ActionImpossible("the chain is HALTED: blocks are made for its council alone")
 
     def _seal(self, moment: Moment, body: Body) -> Block:
         """Execute, sign, commit and publish a block; the caller holds the write lock."""

@@ -5,9 +5,10 @@ All of them exist only where genesis says `dev`, at the sequencer, and are guard
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from node.chain.block import Block
 from node.chain.development import (
     AddBalance,
     Operation,
@@ -16,17 +17,24 @@ from node.chain.development import (
     SetNonce,
     SetTokens,
 )
+from node.chain.transaction import Transaction, decode_transaction
 from node.consensus.development import Development
+from node.consensus.reorg import Wish
+from node.errors import InvalidTransaction
 from node.rpc.context import Context
-from node.rpc.errors import InvalidParams
+from node.rpc.errors import InvalidParams, ServerError
 from node.rpc.eth import CLIENT_VERSION
-from node.rpc.hex import INT64_MAX, INT256_MAX, data, parse_quantity, quantity
-from node.rpc.render import Json
+from node.rpc.hex import INT64_MAX, INT256_MAX, data, parse_data, parse_quantity, quantity
+from node.rpc.render import Json, render_block
+from node.rpc.revert import describe_revert
+from node.rpc.signing import SendRequest, parse_unsent, wish_for
 from node.system.contracts import TOKEN
 from node.units import Address, Hash32, Quote, Wei
 
 BLOCKS_MAX: Final = 10_000
 """In one request."""
+INSERTIONS_MAX: Final = 1_000
+"""Transactions in one reorg."""
 SECONDS_MAX: Final = 2**40
 """Of block time: 35,000 years."""
 FORWARD_SECONDS_MAX: Final = 7 * 86_400
@@ -97,6 +105,39 @@ def parse_mine(value: object) -> MineOptions:
         None if timestamp is None else parse_seconds(timestamp),
         1 if blocks is None else parse_count(blocks),
     )
+
+
+class Insertion(NamedTuple):
+    """A transaction for one of a reorg's blocks."""
+
+    transaction: Transaction | SendRequest
+    """Signed, or for the node to sign."""
+    is_nobodys: bool
+    """Of one to sign: no sender is named."""
+    block: int
+    """Which of the new blocks, from 0."""
+
+
+def parse_insertions(value: object) -> Sequence[Insertion]:
+    """Read pairs of a transaction, signed bytes or an object, and a block's place."""
+    if not isinstance(value, list):
+        raise ValueError("want an array of [transaction, block] pairs")
+    if len(value) > INSERTIONS_MAX:
+        raise ValueError(f"at most {INSERTIONS_MAX} transactions")
+    return [_parse_insertion(each) for each in value]
+
+
+def _parse_insertion(pair: object) -> Insertion:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise ValueError("want [transaction, block] pairs")
+    what, block = pair[0], parse_count(pair[1])
+    if isinstance(what, str):
+        try:
+            return Insertion(decode_transaction(parse_data(what)), False, block)
+        except InvalidTransaction as refusal:
+            raise ServerError(str(refusal)) from None
+    request = parse_unsent(what)
+    return Insertion(request, what.get("from") is None, block)
 
 
 def parse_reset(value: object) -> None:
@@ -188,6 +229,29 @@ async def evm_mine(context: Context, wanted: MineOptions) -> Json:
     return "0x0"
 
 
+async def mine_detailed(context: Context, wanted: MineOptions) -> Json:
+    """Make blocks as evm_mine does, and return them with their transactions in full.
+
+    A reverted one has its `output`, the ABI error, and in words `revertReason`; what others
+    returned is not kept.
+    """
+    if wanted.timestamp is not None:
+        await context.core.develop(Helper.set_next_time, wanted.timestamp * 1_000)
+    blocks: list[Block] = await context.core.develop(Helper.mine, wanted.blocks, 0)
+    return [await _render_detailed(context, block) for block in blocks]
+
+
+async def _render_detailed(context: Context, block: Block) -> Json:
+    shown = render_block(block, full=True)
+    for tx, receipt in zip(
+        shown["transactions"], await context.core.receipts(block.hash) or (), strict=True
+    ):
+        if receipt.output:
+            tx["output"] = data(receipt.output)
+            tx["revertReason"] = describe_revert(receipt.output)
+    return shown
+
+
 async def increase_time(context: Context, seconds: int) -> Json:
     """Move time on, in a block that says so; return the whole offset from the clock, in seconds."""
     offset_ms = await context.core.develop(Helper.increase_time, seconds * 1_000)
@@ -257,6 +321,37 @@ async def revert(context: Context, number: int) -> Json:
 async def rollback(context: Context, depth: int) -> Json:
     """Go back by so many blocks, time included; the mempool is empty afterwards."""
     await context.core.develop(Helper.rollback, depth)
+
+
+async def reorg(context: Context, depth: int, insertions: Sequence[Insertion]) -> Json:
+    """Leave so many blocks and make as many others, which hold the given transactions alone.
+
+    A pair is a transaction, its signed bytes or an object for an own or impersonated account (no
+    `from`: the first one), and which of the new blocks holds it, from 0. What can't be there is
+    refused before anything is left. Time goes on from the last common block; the mempool is empty.
+    """
+    wishes: list[list[Wish]] = [[] for _ in range(depth)]
+    for each in insertions:
+        if each.block >= depth:
+            raise InvalidParams(
+                "Block number for reorg tx will exceed the reorged chain height. "
+                f"Block number {each.block} must not exceed (depth-1) {depth - 1}"
+            )
+        wishes[each.block].append(await _wish(context, each))
+    await context.core.develop(Helper.reorg, wishes)
+
+
+async def _wish(context: Context, insertion: Insertion) -> Wish:
+    wanted = insertion.transaction
+    if isinstance(wanted, Transaction):
+        signed = wanted
+        return Wish(signed.sender, signed.nonce, lambda _: signed)
+    if insertion.is_nobodys:
+        own = context.accounts.addresses()
+        if not own:
+            raise InvalidParams("No Signer available: eth_accounts is empty")
+        wanted = wanted._replace(call=wanted.call._replace(sender=own[0]))
+    return await wish_for(context, wanted)
 
 
 async def reset(context: Context, _: None) -> Json:

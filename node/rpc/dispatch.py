@@ -144,6 +144,8 @@ class Dispatcher:
             if method.guarded:
                 context.session.require_trust()
             params = element.get("params")
+            if method.is_named and isinstance(params, dict):
+                params = [params.get(each.name) for each in method.params]
             call.arguments = read_params(method.params, [] if params is None else params)
             call.method = method
         except RpcError as error:

@@ -79,6 +79,8 @@ class Method(NamedTuple):
     params: tuple[Param, ...] = ()
     guarded: bool = False
     batched: bool = False
+    is_named: bool = False
+    """Takes an object of arguments by their names as well."""
     needs_faults: bool = False
     """Exists only where faults on purpose can be done."""
     needs_development: bool = False
@@ -155,6 +157,12 @@ _CALL = (
 _NUMBER_SCHEMA = one_of(COUNT, STRING)
 _NUMBER = Param("value", development.parse_number, schema=_NUMBER_SCHEMA)
 _SECONDS = Param("seconds", development.parse_seconds, schema=_NUMBER_SCHEMA)
+_MINE_OPTIONS = Param(
+    "options",
+    development.parse_mine,
+    development.MineOptions(),
+    one_of(_NUMBER_SCHEMA, options(timestamp=_NUMBER_SCHEMA, blocks=_NUMBER_SCHEMA)),
+)
 _TOKEN = Param("token", parse_address, schema=ADDRESS)
 _IS_ON = Param("isOn", parse_bool, schema=BOOLEAN)
 _BLOCK_OR_NULL = nullable(ref("Block"))
@@ -527,13 +535,14 @@ METHODS: Final[Mapping[str, Method]] = {
     **_helper(
         "evm_mine",
         development.evm_mine,
-        Param(
-            "options",
-            development.parse_mine,
-            development.MineOptions(),
-            one_of(_NUMBER_SCHEMA, options(timestamp=_NUMBER_SCHEMA, blocks=_NUMBER_SCHEMA)),
-        ),
+        _MINE_OPTIONS,
         result=const("0x0"),
+    ),
+    **_helper(
+        "anvil_mine_detailed evm_mine_detailed",
+        development.mine_detailed,
+        _MINE_OPTIONS,
+        result=array(ref("DetailedBlock")),
     ),
     **_helper(
         "anvil_mine hardhat_mine",
@@ -639,6 +648,22 @@ METHODS: Final[Mapping[str, Method]] = {
         "anvil_rollback",
         development.rollback,
         Param("depth", development.parse_int64, 1, _NUMBER_SCHEMA),
+    ),
+    "anvil_reorg": Method(  # alloy sends its arguments by name
+        development.reorg,
+        (
+            Param("depth", development.parse_count, schema=_NUMBER_SCHEMA),
+            Param(
+                "tx_block_pairs",
+                development.parse_insertions,
+                (),
+                array(array(one_of(ref("CallRequest"), HEX_DATA, _NUMBER_SCHEMA))),
+            ),
+        ),
+        guarded=True,
+        is_named=True,
+        needs_development=True,
+        result=NULL,
     ),
     **_helper(
         "anvil_dumpState hardhat_dumpState",

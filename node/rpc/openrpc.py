@@ -43,7 +43,7 @@ def _describe(name: str, method: "Method") -> dict[str, Json]:
     described = {
         "name": name,
         "summary": " ".join(summary.split()),
-        "paramStructure": "by-position",
+        "paramStructure": "either" if method.is_named else "by-position",
         "params": [_describe_param(param) for param in method.params],
         "result": {"name": "result", "schema": method.result},
         "tags": [*tags, {"name": GUARDED}] if method.guarded else tags,

@@ -102,6 +102,21 @@ _TYPED_MEMBERS = {
 }
 """Which of them are there depends on the type."""
 
+_BLOCK = extend(
+    _HEADER,
+    size=QUANTITY,
+    transactions=one_of(array(HASH), array(ref("Transaction"))),
+    uncles=array(HASH),
+    withdrawals=array(OBJECT),
+)
+_MINED_TRANSACTION = extend(
+    _TRANSACTION,
+    blockHash=nullable(HASH),
+    blockNumber=nullable(QUANTITY),
+    blockTimestamp=nullable(QUANTITY),
+    transactionIndex=nullable(QUANTITY),
+)
+
 ETHEREUM: Final[dict[str, Schema]] = {
     "BlockRef": one_of(
         TAG,
@@ -112,24 +127,17 @@ ETHEREUM: Final[dict[str, Schema]] = {
         obj(forkId=COUNT, blockNumber=QUANTITY),
     ),
     "Header": _HEADER,
-    "Block": extend(
-        _HEADER,
-        size=QUANTITY,
-        transactions=one_of(array(HASH), array(ref("Transaction"))),
-        uncles=array(HASH),
-        withdrawals=array(OBJECT),
+    "Block": _BLOCK,
+    "DetailedBlock": extend(
+        _BLOCK,
+        transactions=array(
+            with_optional(
+                _MINED_TRANSACTION, **_TYPED_MEMBERS, output=HEX_DATA, revertReason=nullable(STRING)
+            )
+        ),
     ),
     "SignedTransaction": with_optional(_TRANSACTION, **_TYPED_MEMBERS),
-    "Transaction": with_optional(
-        extend(
-            _TRANSACTION,
-            blockHash=nullable(HASH),
-            blockNumber=nullable(QUANTITY),
-            blockTimestamp=nullable(QUANTITY),
-            transactionIndex=nullable(QUANTITY),
-        ),
-        **_TYPED_MEMBERS,
-    ),
+    "Transaction": with_optional(_MINED_TRANSACTION, **_TYPED_MEMBERS),
     "CallRequest": {
         "type": "object",
         "properties": {

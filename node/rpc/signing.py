@@ -7,9 +7,11 @@ beyond loopback, is refused.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from node.chain.transaction import EIP_1559, EIP_2930, LEGACY, UnsignedTransaction
+from node.chain.development import Call
+from node.chain.transaction import EIP_1559, EIP_2930, LEGACY, Transaction, UnsignedTransaction
 from node.consensus.core import CallRequest
 from node.consensus.development import Development
+from node.consensus.reorg import Wish
 from node.crypto import Signature, keccak256
 from node.errors import ContractCreation, WrongChainId
 from node.rpc.calls import parse_call, require_success
@@ -17,6 +19,7 @@ from node.rpc.context import Context
 from node.rpc.fees import SUGGESTED_TIP
 from node.rpc.hex import INT256_MAX, UINT64_MAX, data, parse_quantity
 from node.rpc.render import Json, render_signed
+from node.system.gas import intrinsic_gas
 from node.units import Address, Hash32, Wei
 
 
@@ -33,10 +36,17 @@ class SendRequest(NamedTuple):
 
 def parse_send(value: object) -> SendRequest:
     """Read a transaction object that names its sender."""
-    call = parse_call(value)
-    assert isinstance(value, dict), "parse_call takes nothing else"
+    request = parse_unsent(value)
+    assert isinstance(value, dict), "nothing else is read"
     if value.get("from") is None:
         raise ValueError("from: is missing")
+    return request
+
+
+def parse_unsent(value: object) -> SendRequest:
+    """Read a transaction object, whoever will send it."""
+    call = parse_call(value)
+    assert isinstance(value, dict), "parse_call takes nothing else"
     return SendRequest(
         call,
         _read(value, "nonce", UINT64_MAX),
@@ -90,14 +100,46 @@ async def _send_impersonated(context: Context, request: SendRequest) -> Hash32 |
     core, call = context.core, request.call
     if not core.has_development or not await core.develop(Development.is_impersonated, call.sender):
         return None
-    if call.to is None:
-        raise ContractCreation()
-    if request.chain_id is not None and request.chain_id != core.chain_id:
-        raise WrongChainId(request.chain_id, core.chain_id)
+    to = _require_sendable(context, request)
     sealed = await core.develop(
-        Development.call, call.sender, request.nonce, call.to, call.value, call.data
+        Development.call, call.sender, request.nonce, to, call.value, call.data
     )
     return sealed.tx_hash
+
+
+async def wish_for(context: Context, request: SendRequest) -> Wish:
+    """Return a transaction that awaits its nonce: an own account's, or an impersonated one's.
+
+    Raises InvalidParams for somebody else's.
+    """
+    core, call = context.core, request.call
+    to = _require_sendable(context, request)
+
+    def sign(nonce: int) -> Transaction:
+        gas = call.gas_limit
+        if gas is None:
+            gas = intrinsic_gas(to, call.data, call.access_list)
+        unsigned = _fill_in(context, request, to=to, nonce=nonce, gas=gas)
+        return context.accounts.sign_transaction(call.sender, unsigned)
+
+    def impersonate(nonce: int) -> Call:
+        return Call(call.sender, nonce, to, call.value, call.data)
+
+    is_own = call.sender in context.accounts.addresses()
+    if not is_own and await core.develop(Development.is_impersonated, call.sender):
+        return Wish(call.sender, request.nonce, impersonate)
+    context.accounts.require(call.sender)
+    return Wish(call.sender, request.nonce, sign)
+
+
+def _require_sendable(context: Context, request: SendRequest) -> Address:
+    """Return whom it goes to; raise InvalidTransaction for another chain's, or a creation."""
+    if request.call.to is None:
+        raise ContractCreation()
+    chain_id = context.core.chain_id
+    if request.chain_id is not None and request.chain_id != chain_id:
+        raise WrongChainId(request.chain_id, chain_id)
+    return request.call.to
 
 
 async def sign_transaction(context: Context, request: SendRequest) -> Json:
@@ -133,22 +175,27 @@ def _render_signature(signature: Signature) -> str:
 async def _complete(context: Context, request: SendRequest) -> UnsignedTransaction:
     """Fill in what the caller left open: the next nonce, exact gas, enough of a fee."""
     core, call = context.core, request.call
-    if call.to is None:
-        raise ContractCreation()
-    if request.chain_id is not None and request.chain_id != core.chain_id:
-        raise WrongChainId(request.chain_id, core.chain_id)
+    to = _require_sendable(context, request)
     gas = call.gas_limit
     if gas is None:
         gas = require_success(await core.call(call, core.heads().latest)).gas_used
+    nonce = core.pending_nonce(call.sender) if request.nonce is None else request.nonce
+    return _fill_in(context, request, to=to, nonce=nonce, gas=gas)
+
+
+def _fill_in(
+    context: Context, request: SendRequest, *, to: Address, nonce: int, gas: int
+) -> UnsignedTransaction:
+    core, call = context.core, request.call
     fees = _choose_fees(request, core.base_fee)
     return UnsignedTransaction(
         type=fees.type,
         chain_id=core.chain_id,
-        nonce=core.pending_nonce(call.sender) if request.nonce is None else request.nonce,
+        nonce=nonce,
         max_priority_fee=fees.tip,
         max_fee=fees.cap,
         gas_limit=gas,
-        to=call.to,
+        to=to,
         value=call.value,
         data=call.data,
         access_list=call.access_list,

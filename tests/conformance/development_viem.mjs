@@ -8,6 +8,7 @@ import {
   encodeFunctionData,
   getAddress,
   http,
+  keccak256,
   parseEther,
   publicActions,
   webSocket,
@@ -25,6 +26,7 @@ const transport = http(settings.url);
 const owner = privateKeyToAccount(settings.keys[0]);
 const wallet = createWalletClient({ chain, transport, account: owner });
 const stranger = getAddress("0x00000000000000000000000000000000000abcde");
+const other = getAddress("0x00000000000000000000000000000000000abce0");
 const exchangeAbi = loadAbi("Exchange");
 const tokenAbi = loadAbi("Token");
 
@@ -135,8 +137,36 @@ async function watch() {
   assert.equal(seen[0].transactionHash, seen[1].transactionHash);
 }
 
+async function reorganise() {
+  // Another branch of the same height: block watchers go on, a transaction moves to another block.
+  const test = createTestClient({ chain, mode: "anvil", transport, cacheTime: 0 }).extend(publicActions);
+  const request = { to: other, value: 9n, gas: 21_000n, maxFeePerGas: 2_000_000_000n };
+  await test.mine({ blocks: 2 });
+  const left = await test.getBlock();
+  const nonce = await test.getTransactionCount({ address: owner.address });
+  const signed = await owner.signTransaction({
+    ...request,
+    chainId: chain.id,
+    nonce,
+    maxPriorityFeePerGas: 0n,
+    type: "eip1559",
+  });
+  const before = await test.getBalance({ address: other });
+  const pairs = [[signed, 0], [{ from: owner.address, to: other, value: "0x5" }, 1]];
+  assert.equal(await test.request({ method: "anvil_reorg", params: [2, pairs] }), null);
+  const head = await test.getBlock();
+  assert.equal(head.number, left.number);
+  assert.notEqual(head.hash, left.hash);
+  assert.equal((await test.getTransactionReceipt({ hash: keccak256(signed) })).blockNumber, head.number - 1n);
+  assert.equal((await test.getBalance({ address: other })) - before, 14n);
+  assert.equal((await test.getBlock({ blockHash: left.hash })).number, left.number);
+  const [mined] = await test.request({ method: "evm_mine_detailed", params: [] });
+  assert.equal(BigInt(mined.number), head.number + 1n);
+}
+
 await play("anvil");
 await play("hardhat");
 await watch();
-report({ played: 3 });
+await reorganise();
+report({ played: 4 });
 process.exit(0);

@@ -61,7 +61,7 @@ def test_viem_s_test_client_in_both_modes(quiet: Devnet) -> None:
 
     result = run_node(quiet, "development_viem.mjs", json.dumps(settings))
 
-    assert json.loads(result) == {"played": 3}
+    assert json.loads(result) == {"played": 4}
 
 
 def test_ethers_sends_for_an_impersonated_account(quiet: Devnet) -> None:
@@ -95,6 +95,10 @@ def test_cast_calls_them_by_name(quiet: Devnet) -> None:
     assert receipt["status"] == "0x1"
     assert cast("rpc", "evm_revert", snapshot) == "true"
     assert cast("balance", who) == "0"
+    head = json.loads(cast("block", "latest", "--json"))
+    assert cast("rpc", "anvil_reorg", "2", "[]") == "null"
+    anew = json.loads(cast("block", "latest", "--json"))
+    assert (anew["number"], anew["hash"] == head["hash"]) == (head["number"], False)
 
 
 def test_it_goes_on_from_the_reverted_branch_after_a_kill(tmp_path: Path) -> None:

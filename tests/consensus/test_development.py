@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from node.chain.development import SetBalance, SetTimeOffset
+from node.chain.development import Call, SetBalance, SetTimeOffset
 from node.consensus.development import Development
 from node.consensus.faults import Fault, FaultKind, Stage
 from node.consensus.messages import Attestation, Message, Reverted
 from node.consensus.phase import LAGGING, OPEN, STOPPED
+from node.consensus.reorg import Wish
 from node.consensus.validator import AHEAD_MS_MAX
 from node.consensus.verification import verify_database
 from node.errors import ActionImpossible
@@ -106,6 +107,29 @@ def test_a_revert_takes_every_validator_back_and_goes_on_signed(
         assert "dev_epoch 0\n" in before
         assert "dev_epoch 1\n" in follower.guard_file.read_text()
     assert network.disputes() == []
+
+
+def test_validators_follow_a_reorg_and_certify_its_blocks(
+    network: Network, helpers: Development
+) -> None:
+    network.open_market()
+    kept = network.blockchain.block_at(Height(network.head.header.number - 2))
+    left, height = network.head, network.head.header.number
+    assert kept is not None
+    nonce = network.blockchain.ledger_after(kept).get_nonce
+    call = Wish(OTHER, None, lambda nonce: Call(OTHER, nonce, kept.header.coinbase, Wei(0), b""))
+
+    helpers.reorg([[call], [call]])
+    network.deliver()
+
+    assert nonce(OTHER) == 0
+    assert network.blockchain.ledger_after(network.head).get_nonce(OTHER) == 2
+    assert (network.head.header.number, network.head.extension.dev_epoch) == (height, 1)
+    assert network.head.hash != left.hash
+    assert heads(network) == {network.head.hash}
+    assert network.certified == height
+    assert network.disputes() == []
+    assert verify_database(network.genesis, network.kv).head_hash == network.head.hash
 
 
 def test_a_validator_that_missed_several_reverts_follows_to_the_same_head(

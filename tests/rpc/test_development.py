@@ -8,11 +8,12 @@ import pytest
 
 from node.chain.development import BALANCE_MAX
 from node.perp.account import EXCHANGE
+from node.rpc.accounts import Accounts
 from node.rpc.origin import FOREIGN_ORIGIN
 from node.rpc.subscriptions import Subscriber
 from node.state.flat import FlatState
 from node.system.contracts import TOKEN, contract
-from tests.rpc.chain import Chain, RpcFailure, text
+from tests.rpc.chain import Chain, RpcFailure, key_of, text
 
 COIN = 10**18
 USDC = 10**6
@@ -452,6 +453,137 @@ def test_rollback_goes_back_as_far_as_there_are_blocks(chain: Chain) -> None:
         -32602,
         "Rollback depth must not exceed current chain height: current height 2, depth 3",
     )
+
+
+def raw(chain: Chain, role: str, nonce: int, **fields: Any) -> str:
+    return "0x" + chain.sign(role, nonce=nonce, **fields).raw.hex()
+
+
+def test_a_reorg_makes_as_many_blocks_anew_with_what_is_given(chain: Chain) -> None:
+    chain.ask("anvil_mine", 3)
+    old = [chain.ask("eth_getBlockByNumber", hex(height), False)["hash"] for height in range(4)]
+    gone = chain.send(chain.sign("taker", value=1))
+    chain.seal()
+
+    signed = [raw(chain, "maker", nonce, value=7) for nonce in (0, 1)]
+    assert chain.ask("anvil_reorg", 3, [[signed[1], 2], [signed[0], 0]]) is None
+
+    blocks = [chain.ask("eth_getBlockByNumber", hex(height), True) for height in range(5)]
+    assert [each["hash"] for each in blocks[:2]] == old[:2]
+    assert not {each["hash"] for each in blocks[2:]} & set(old)
+    senders = [
+        [tx["from"] for tx in each["transactions"] if tx["value"] != "0x0"] for each in blocks
+    ]
+    assert senders == [[], [], [text("maker")], [], [text("maker")]]
+    assert number(chain) == 4
+    assert balance(chain, "receiver") == 14
+    assert chain.ask("eth_getTransactionByHash", gone) is None
+    assert (nonce(chain, "maker"), nonce(chain, "taker")) == (2, 0)
+
+
+def test_a_reorg_takes_its_arguments_by_name_as_alloy_sends_them(chain: Chain) -> None:
+    chain.ask("evm_mine")
+    named = {"depth": 1, "tx_block_pairs": [[raw(chain, "maker", 0, value=7), 0]]}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "anvil_reorg", "params": named}
+
+    assert chain.post(request) == {"jsonrpc": "2.0", "id": 1, "result": None}
+
+    assert balance(chain, "receiver") == 7
+
+
+def test_a_reorg_signs_for_own_accounts_and_sends_for_impersonated_ones(chain: Chain) -> None:
+    chain.accounts = Accounts([key_of("sender")])
+    chain.ask("anvil_impersonateAccount", text("taker"))
+    chain.ask("evm_mine")
+    cancel, place = (
+        "0x" + contract("Exchange").functions[name].encode_call(*arguments).hex()
+        for name, arguments in (("cancelAllOrders", (1,)), ("placeMarketOrder", (1, 5, False)))
+    )
+    exchange = "0x" + EXCHANGE.hex()
+    pairs = [
+        [{"to": text("receiver"), "value": "0x5"}, 0],  # the node's first account sends
+        [{"from": text("sender"), "to": text("receiver"), "value": "0x6"}, 0],
+        [{"from": text("taker"), "to": exchange, "data": place}, 0],
+        [{"from": text("taker"), "to": exchange, "data": cancel}, 0],  # waits for its nonce's class
+    ]
+
+    chain.ask("anvil_reorg", 1, pairs)
+
+    sent = [
+        (tx["from"], tx["nonce"])
+        for tx in chain.ask("eth_getBlockByNumber", "latest", True)["transactions"]
+        if tx["from"] in (text("sender"), text("taker"))
+    ]
+    assert sent == [
+        (text("sender"), "0x0"),
+        (text("sender"), "0x1"),
+        (text("taker"), "0x0"),
+        (text("taker"), "0x1"),
+    ]
+    assert balance(chain, "receiver") == 11
+
+
+def test_what_a_reorg_can_t_hold_is_refused_before_anything_is_left(chain: Chain) -> None:
+    chain.accounts = Accounts([key_of("maker")])
+    chain.ask("anvil_impersonateAccount", text("taker"))
+    chain.ask("anvil_mine", 2)
+    head = chain.blockchain.head.block.hash
+    paid = chain.sign("nobody", nonce=0, value=1)
+    taker = {"from": text("taker"), "to": text("receiver")}
+
+    def refused(*pairs: Any, depth: int = 1) -> tuple[int, str]:
+        code, message = refusal(chain, "anvil_reorg", depth, list(pairs))
+        assert chain.blockchain.head.block.hash == head
+        return code, message.split(": ")[0]
+
+    assert refused(depth=3) == (-32602, "Reorg depth must not exceed current chain height")
+    assert refused([taker, 1]) == (
+        -32602,
+        "Block number for reorg tx will exceed the reorged chain height. Block number 1 must not "
+        "exceed (depth-1) 0",
+    )
+    assert refused([raw(chain, "taker", 1), 0]) == (-32000, "nonce too high")
+    assert refused(*[[raw(chain, "taker", 0), 0]] * 2) == (-32000, "nonce too low")
+    assert refused(["0x" + paid.raw.hex(), 0])[1] == "insufficient funds for gas * price + value"
+    assert refused([taker | {"value": hex(10**21)}, 0])[1][:18] == "insufficient funds"
+    assert refused([taker, 0], [raw(chain, "taker", 1), 0])[0] == -32602
+    assert refused([{"from": text("stranger"), "to": text("maker")}, 0])[1] == "No Signer available"
+    assert refused([{"from": text("maker")}, 0])[1] == "contract creation is not supported"
+    assert refused([raw(chain, "taker", 0, gas_limit=20_000), 0])[1] == "intrinsic gas too low"
+    assert refused([raw(chain, "taker", 0, chain_id=1), 0])[1] == "invalid chain id for signer"
+    assert refused(["0x03", 0])[1].startswith("transaction type not supported")
+    assert refused(["0xc0", 0])[0] == -32000
+    assert refused([taker])[1] == "invalid argument 1"
+
+
+def test_a_reorg_s_removed_logs_come_before_the_new_ones(chain: Chain) -> None:
+    filter_id = chain.ask("eth_newFilter", {})
+    chain.send(chain.sign_call("maker", "Exchange", "deposit", 1))
+    chain.seal()
+    came = chain.ask("eth_getFilterChanges", filter_id)
+    deposit = contract("Exchange").functions["deposit"].encode_call(2)
+
+    chain.ask("anvil_reorg", 1, [[raw(chain, "maker", 0, to=EXCHANGE, data=deposit), 0]])
+
+    heard = chain.ask("eth_getFilterChanges", filter_id)
+    assert [each["removed"] for each in heard] == [True] * len(came) + [False] * len(came)
+    assert heard[-1]["blockHash"] == "0x" + chain.blockchain.head.block.hash.hex()
+
+
+@pytest.mark.parametrize("name", ["evm_mine_detailed", "anvil_mine_detailed"])
+def test_mined_blocks_are_returned_in_full(chain: Chain, name: str) -> None:
+    good = chain.send(chain.sign("maker", value=1))
+    bad = chain.send(chain.sign_call("maker", "Exchange", "withdraw", 1))
+
+    first, second = chain.ask(name, {"blocks": 2})
+
+    assert [int(each["number"], 16) for each in (first, second)] == [1, 2]
+    sent = {tx["hash"]: tx for tx in first["transactions"]}
+    assert "output" not in sent[good]
+    receipt = chain.ask("eth_getTransactionReceipt", bad)
+    assert sent[bad]["output"] == receipt["revertReason"]
+    assert sent[bad]["revertReason"].startswith("NotAllowedInMode(")
+    assert chain.ask(name) == [chain.ask("eth_getBlockByNumber", "latest", True)]
 
 
 # --- impersonation --------------------------------------------------------------------------------

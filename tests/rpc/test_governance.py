@@ -284,3 +284,16 @@ def test_arguments_of_another_form_are_refused(read: Any, value: Any) -> None:
 
 def test_unknown_errors_stay_bugs() -> None:
     assert to_rpc_error(KeyError("x")) is None
+
+
+def test_no_reorg_makes_blocks_where_the_council_halted_the_chain(governed: Chain) -> None:
+    document = typed_data(governed, "Halt", height=0)
+    governed.ask("gov_submitAction", document, sign(document))
+    halt = governed.seal()
+
+    with pytest.raises(RpcFailure, match="the chain is HALTED"):
+        governed.ask("anvil_reorg", 0)
+    governed.ask("anvil_reorg", 1)  # the halt's own block may be left
+
+    assert governed.blockchain.head.block.header.number == halt
+    assert governed.ask("perp_status")["mode"] == "CANCEL_ONLY"
