@@ -76,6 +76,10 @@ class Front:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._cache = Cache()
+        self._lasting: set[str] = set()
+        """Methods whose answers the core's side said to keep."""
+        self._asked: dict[tuple[str, bytes], asyncio.Event] = {}
+        """What is being asked of these, set when it is answered."""
         self.kept_answers = 0
         """So many were given of what was kept."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="front")
@@ -84,32 +88,61 @@ class Front:
         """End the threads."""
         self._threads.shutdown()
 
-    def find(self, body: bytes) -> bytes | None:
-        """Return the answer to a body if it is at hand."""
-        if len(body) > ARGUMENTS_MAX:
+    def read(self, body: bytes) -> Call | None:
+        """Return the call that a body is if its answer may be at hand."""
+        if len(body) > ARGUMENTS_MAX or _SEND_RAW in body:
             return None
-        call = read_call(read_message(body))
+        return read_call(read_message(body))
+
+    def find(self, call: Call | None) -> bytes | None:
+        """Return the answer to a call that was read if it is at hand."""
         answer = None if call is None else self._cache.find(call, self.backend.changes)
         self.kept_answers += answer is not None
         return answer
 
     async def answer(self, asker: Asker, body: bytes) -> bytes | None:
         """Return the answer to a body, None if it holds nothing but notifications."""
-        answer = await self.answer_here(body)
-        if answer is not None:
-            return answer
-        call = read_call(read_message(body)) if len(body) <= ARGUMENTS_MAX else None
-        reply = await self.backend.answer(asker, None if call is None else call.method, body)
-        if call is not None and reply.changes == self.backend.changes and reply.body is not None:
-            self._cache.keep(call, reply.body, reply.changes)
+        call = self.read(body)
+        answer = self.find(call)
+        return await self.ask(asker, body, call) if answer is None else answer
+
+    async def ask(self, asker: Asker, body: bytes, call: Call | None) -> bytes | None:
+        """Return the answer to a body that was read and is not at hand."""
+        if call is None:
+            answer = await self._answer_raw(body)
+            return (await self.backend.answer(asker, None, body)).body if answer is None else answer
+        if call.method not in self._lasting:
+            return await self._ask(asker, body, call)
+        if (asked := self._asked.get(call[1:])) is not None:
+            await asked.wait()  # many ask the same whenever a head comes
+            answer = self.find(call)
+            return await self._ask(asker, body, call) if answer is None else answer
+        asked = self._asked[call[1:]] = asyncio.Event()
+        try:
+            return await self._ask(asker, body, call)
+        finally:
+            del self._asked[call[1:]]
+            asked.set()
+
+    async def _ask(self, asker: Asker, body: bytes, call: Call) -> bytes | None:
+        reply = await self.backend.answer(asker, call.method, body)
+        if reply.changes is not None and reply.body is not None:
+            self._lasting.add(call.method)
+            if reply.changes == self.backend.changes:
+                self._cache.keep(call, reply.body, reply.changes)
         return reply.body
 
     async def answer_here(self, body: bytes) -> bytes | None:
         """Return the answer to a body if only raw transactions are in it, or it is at hand."""
+        call = self.read(body)
+        return self.find(call) if call is not None else await self._answer_raw(body)
+
+    async def _answer_raw(self, body: bytes) -> bytes | None:
+        """Return the answer to a body of raw transactions, or that is too long; else None."""
         if len(body) > compute_body_max(body):
             return render_error(InvalidRequest(f"request too large: at most {BODY_MAX} bytes"))
         if _SEND_RAW not in body:
-            return self.find(body)
+            return None
         message = read_message(body)
         calls = read_raw_transactions(message)
         if calls is None:

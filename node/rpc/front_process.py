@@ -5,6 +5,7 @@ When the core ends, however it ends, its socket does, and the front with it.
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ async def serve(listening: socket.socket, core: socket.socket, policy: Policy) -
     _, end = await loop.create_unix_connection(FrontEnd, sock=core)
     server = RpcServer(end, policy, listening)
     await server.start()
+    gc.freeze()
     await end.stopping.wait()
     if end.ended.is_set():
         os._exit(1)

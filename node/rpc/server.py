@@ -17,7 +17,15 @@ import uvicorn
 from node.rpc.backend import TOO_SLOW, Asker, Backend, Conversation, FrontCounts
 from node.rpc.errors import InvalidRequest, ServerError, render_error
 from node.rpc.front import Front
-from node.rpc.http import CONNECTIONS_MAX, Heads, Message, QuickProtocol, Receive, Send
+from node.rpc.http import (
+    CONNECTIONS_MAX,
+    Heads,
+    Message,
+    QuickProtocol,
+    Receive,
+    Send,
+    join_fields,
+)
 from node.rpc.origin import Policy
 from node.rpc.requests import BODY_MAX, compute_body_max
 
@@ -94,12 +102,12 @@ class RpcServer:
 
     def _protocol(self) -> type[asyncio.Protocol]:
         """Return what makes a connection's protocol."""
-        answer_head = b"".join(b"%b: %b\r\n" % header for header in _JSON)
         made = partial(
             QuickProtocol,
             front=self._front,
             heads=Heads(self._policy),
-            answer_head=answer_head,
+            answer_fields=join_fields(_JSON),
+            empty_fields=join_fields(_CORS),
             refuse=_refuse_connection,
         )
         return cast(type[asyncio.Protocol], made)
