@@ -27,6 +27,8 @@ from node.rpc.requests import (
 
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of all answers that are kept, with their arguments."""
+KEPT_OVERHEAD: Final = 300
+"""Bytes that Python needs for a kept answer besides: two objects and their place in a table."""
 KEPT_ONE_MAX: Final = 4 * 1024 * 1024
 ARGUMENTS_MAX: Final = 4_096
 """A body that is longer is not looked up."""
@@ -57,7 +59,7 @@ class Cache:
         if changes != self._changes:
             self._clear(changes)
         start = b'{"jsonrpc":"2.0","id":%b,' % call.id
-        size = len(answer) + len(call.params)
+        size = KEPT_OVERHEAD + len(answer) + len(call.params)
         if not answer.startswith(start + b'"result":') or b'"pending"' in call.params:
             return
         if size <= min(self._room, KEPT_ONE_MAX):

@@ -734,6 +734,7 @@ LASTING: Final = frozenset(
         "eth_getProof",
         "eth_getTransactionByBlockNumberAndIndex",
         "eth_getTransactionByBlockHashAndIndex",
+        "eth_getTransactionReceipt",
         "eth_call",
         "eth_estimateGas",
         "eth_gasPrice",

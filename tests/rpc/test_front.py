@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +18,7 @@ from node.consensus.mempool import Mempool
 from node.consensus.sequencer import Sequencer
 from node.perp.account import EXCHANGE
 from node.rpc import front as front_module
-from node.rpc.backend import Asker
+from node.rpc.backend import Asker, Reply
 from node.rpc.context import Context
 from node.rpc.desk import Desk
 from node.rpc.front import Cache, Front
@@ -59,6 +59,7 @@ def reads(address: str) -> list[bytes]:
         "eth_getProof": [[address, ["0x0"]]],
         "eth_getTransactionByBlockNumberAndIndex": [["latest", "0x0"]],
         "eth_getTransactionByBlockHashAndIndex": [["0x" + "11" * 32, "0x0"]],
+        "eth_getTransactionReceipt": [["0x" + "11" * 32]],
         "eth_call": [[call], [{"to": address}]],
         "eth_estimateGas": [[{"to": address}]],
         "eth_feeHistory": [[4, "latest", []]],
@@ -116,8 +117,9 @@ def test_kept_answers_equal_fresh_ones_at_every_head(chain: Chain) -> None:
         async with fronts(chain.core) as (both, _):
             for height in range(6):
                 await require_equal(both, bodies)
-                raw = "0x" + chain.sign("sender", value=5).raw.hex()
-                await both[0].answer(ASKER, body("eth_sendRawTransaction", raw))
+                tx = chain.sign("sender", value=5)
+                bodies.append(body("eth_getTransactionReceipt", "0x" + tx.hash.hex()))
+                await both[0].answer(ASKER, body("eth_sendRawTransaction", "0x" + tx.raw.hex()))
                 chain.core.list_peers = partial(tuple, [f"validator {height}"])
                 await require_equal(both, bodies)
                 await asyncio.to_thread(chain.seal)
@@ -198,6 +200,51 @@ def test_whoever_saw_a_head_never_sees_an_older_one(chain: Chain) -> None:
             return asked
 
     assert asyncio.run(run()) > 20
+
+
+def test_the_core_is_asked_once_for_what_many_ask_at_the_same_time(chain: Chain) -> None:
+    asked: list[bytes] = []
+
+    async def run() -> None:
+        async with fronts(chain.core) as (both, _):
+            for front in both:
+                answer = front.backend.answer
+
+                async def count(
+                    asker: Asker, method: str | None, body: bytes, answer: Any = answer
+                ) -> Reply:
+                    asked.append(body)
+                    return cast(Reply, await answer(asker, method, body))
+
+                front.backend.answer = count  # type: ignore[method-assign]
+                await front.answer(ASKER, body(SLOW))  # may be kept: known from now on
+                await asyncio.to_thread(chain.seal)
+                await settle()
+                asked.clear()
+                many = [front.answer(ASKER, body(SLOW, call_id=each)) for each in range(32)]
+                answers = [json.loads(each or b"") for each in await asyncio.gather(*many)]
+
+                assert [each["id"] for each in answers] == list(range(32))
+                assert len({each["result"] for each in answers}) == 1
+                assert set(asked) == {body(SLOW, call_id=0)}
+
+    asyncio.run(run())
+
+
+def test_whoever_waits_for_anothers_answer_that_is_not_kept_asks_too(chain: Chain) -> None:
+    """An error is not kept."""
+    wrong = body("eth_getBalance", "0x12")
+
+    async def run() -> None:
+        async with fronts(chain.core) as (both, _):
+            for front in both:
+                await front.answer(ASKER, body("eth_getBalance", text("sender")))
+                answers = await asyncio.gather(*(front.answer(ASKER, wrong) for _ in range(5)))
+
+                assert len(set(answers)) == 1
+                assert json.loads(answers[0] or b"")["error"]["code"] == -32602
+
+    asyncio.run(run())
 
 
 def test_an_answer_from_before_a_head_is_not_kept_after_it(chain: Chain) -> None:
@@ -299,7 +346,7 @@ def test_what_is_no_plain_call_has_the_cores_answer(chain: Chain, wrong: bytes) 
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front_module, "KEPT_BYTES_MAX", 2_000)
+    monkeypatch.setattr(front_module, "KEPT_BYTES_MAX", 5_000)
     cache = Cache()
     calls = [Call(b"1", "eth_call", b"[%d]" % number) for number in range(100)]
     answer = b'{"jsonrpc":"2.0","id":1,"result":"%b"}' % (b"x" * 200)
@@ -307,7 +354,9 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for call in calls:
         cache.keep(call, answer, 1)
 
-    assert sum(cache.find(call, 1) is not None for call in calls) == 2_000 // (len(answer) + 3)
+    assert sum(cache.find(call, 1) is not None for call in calls) == (
+        5_000 // (front_module.KEPT_OVERHEAD + len(answer) + 3)
+    )
 
 
 def test_guarded_and_batched_methods_are_never_kept() -> None:

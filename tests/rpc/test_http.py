@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.rpc import http
+from node.rpc.backend import Asker, Reply
 from node.rpc.desk import Desk
 from node.rpc.front import Front
 from node.rpc.http import Heads
@@ -170,6 +171,160 @@ def test_requests_are_answered_in_order_however_they_are_cut(
             assert json.loads(body) == {**ANSWER, "id": call_id}
 
     tell(traded, story)
+
+
+def test_a_body_that_comes_after_its_known_head_is_answered_the_short_way(
+    traded: Chain, slow_answers: list[bytes]
+) -> None:
+    """As http.client sends them, and with it requests and web3.py."""
+
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        for call_id in range(2, 6):
+            whole = request(call_id)
+            cut = whole.index(b"\r\n\r\n") + 4
+            await connection.send(whole[:cut], whole[cut : cut + 5], whole[cut + 5 :])
+            assert json.loads((await connection.answer())[1]) == {**ANSWER, "id": call_id}
+
+    tell(traded, story)
+
+    assert slow_answers == [CHAIN_ID % 1]
+
+
+def test_a_body_that_is_slow_to_come_is_answered_the_long_way(
+    traded: Chain, slow_answers: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "HELD_SECONDS", 0.05)
+
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        await connection.send(request(2)[:-5])
+        await asyncio.sleep(0.3)
+        await connection.send(request(2)[-5:] + request(3))
+        for call_id in (2, 3):
+            assert json.loads((await connection.answer())[1]) == {**ANSWER, "id": call_id}
+
+    tell(traded, story)
+
+    assert slow_answers == [CHAIN_ID % 1, CHAIN_ID % 2, CHAIN_ID % 3]
+
+
+def test_a_connection_that_ends_within_a_body_leaves_nothing_behind(traded: Chain) -> None:
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        await connection.send(request(2)[:-5])
+        connection.writer.write_eof()
+        assert await asyncio.wait_for(connection.reader.read(), 5) == b""
+
+    tell(traded, story)
+
+
+@pytest.mark.parametrize("gap", [0, 0.02])
+def test_requests_that_follow_while_one_is_answered_wait_their_turn(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch, gap: float
+) -> None:
+    """The answer is not at hand: the core's side takes its time."""
+    answer = Desk.answer
+
+    async def slowly(self: Desk, asker: Asker, method: str | None, body: bytes) -> Reply:
+        await asyncio.sleep(0.05 if json.loads(body)["id"] % 2 else 0)
+        return (await answer(self, asker, method, body))._replace(changes=None)
+
+    monkeypatch.setattr(Desk, "answer", slowly)
+
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        for call_id in range(2, 8):
+            connection.writer.write(request(call_id))
+            await asyncio.sleep(gap)
+        for call_id in range(2, 8):
+            assert json.loads((await connection.answer())[1]) == {**ANSWER, "id": call_id}
+
+    tell(traded, story)
+
+
+def test_a_notification_after_a_known_head_has_no_body(traded: Chain) -> None:
+    body = b'{"jsonrpc":"2.0","method":"eth_chainId"}'
+    note = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    async def story(connection: Connection) -> None:
+        await connection.send(note)
+        first = await connection.answer()
+        await connection.send(note)
+        second = await connection.answer()
+        assert first == second
+        assert first[0].startswith(b"HTTP/1.1 204 ")
+        await connection.send(request())
+        assert json.loads((await connection.answer())[1]) == ANSWER
+
+    tell(traded, story)
+
+
+def test_a_foreign_page_with_a_known_head_may_still_not_do_more_than_read(traded: Chain) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"evm_mine"}'
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n"
+    foreign = head % (b"Origin: https://evil.example\r\n", len(body)) + body
+
+    async def story(connection: Connection) -> None:
+        for _ in range(3):
+            await connection.send(foreign)
+            error = json.loads((await connection.answer())[1])["error"]
+            assert error == {"code": -32000, "message": "not allowed from this origin"}
+
+    tell(traded, story)
+
+
+def test_a_request_that_fails_in_the_front_ends_its_connection_alone(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> Reply:
+        raise RuntimeError("a bug")
+
+    async def story(connection: Connection) -> None:
+        host, port = connection.writer.get_extra_info("peername")
+        await connection.send(request(1))
+        await connection.answer()
+        with monkeypatch.context() as broken:
+            broken.setattr(Desk, "answer", fail)
+            await connection.send(request(2).replace(b"eth_chainId", b"eth_mining_"))
+            assert await asyncio.wait_for(connection.reader.read(), 5) == b""
+        other = Connection(*await asyncio.open_connection(host, port))
+        await other.send(request(3))
+        assert json.loads((await other.answer())[1]) == {**ANSWER, "id": 3}
+        other.writer.close()
+
+    tell(traded, story)
+
+
+def test_a_server_that_stops_gives_the_answer_under_way_and_ends(
+    traded: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Desk.answer
+
+    async def slowly(self: Desk, asker: Asker, method: str | None, body: bytes) -> Reply:
+        await asyncio.sleep(0.3)
+        return (await answer(self, asker, method, body))._replace(changes=None)
+
+    async def run() -> None:
+        desk = Desk(traded.core)
+        server = RpcServer(desk, Policy("127.0.0.1"), listen("127.0.0.1", 0))
+        await server.start()
+        await know_a_head(server.port)
+        monkeypatch.setattr(Desk, "answer", slowly)
+        connection = Connection(*await asyncio.open_connection("127.0.0.1", server.port))
+        await connection.send(request().replace(b"eth_chainId", b"net_version"))
+        await asyncio.sleep(0.1)
+        desk.close()
+        await server.stop()
+        assert json.loads((await connection.answer())[1])["result"] == "20260119"
+        assert await connection.reader.read() == b""
+        connection.writer.close()
+
+    asyncio.run(run())
 
 
 def test_only_what_begins_a_request_is_known(traded: Chain, slow_answers: list[bytes]) -> None:
