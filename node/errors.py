@@ -6,6 +6,8 @@
     │   ├── PriceFileError
     │   ├── RefundFileError
     │   ├── KeyFileError
+    │   ├── CorrectionsError          what an auditor corrects is malformed, or of another range
+    │   ├── ReplayImpossible          no such block can be with what is corrected
     │   ├── PortInUse
     │   ├── DatabaseInUse
     │   ├── CorruptDatabase           its own checksums say so
@@ -111,6 +113,14 @@ class RefundFileError(OperatorError):
 
 class KeyFileError(OperatorError):
     """A key is missing or malformed."""
+
+
+class CorrectionsError(OperatorError):
+    """What an auditor corrects is malformed, or nothing of the range; names the field."""
+
+
+class ReplayImpossible(OperatorError):
+    """A block can't be replayed, with or without corrections; names block and reason."""
 
 
 class PortInUse(OperatorError):

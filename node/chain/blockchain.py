@@ -259,16 +259,19 @@ class Blockchain:
             base_fee=genesis.base_fee_wei,
             gas_limit=genesis.gas_limit,
         )
-        people = [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT]
-        inputs = [tx.data for tx in block.transactions if tx.sender == SYSTEM_ACCOUNT and tx.data]
-        governance = [data for data in inputs if not is_operation(data)]
         try:
-            development = development_of(block)
+            chosen = inputs_of(block)
         except EncodingError as error:
             raise BodyMismatch(height, "transactions", str(error), "operations") from error
         time_ms = block.extension.time_ms
         try:
-            return self.execute(people, time_ms, certificate, governance, development)
+            return self.execute(
+                chosen.transactions,
+                time_ms,
+                certificate,
+                chosen.governance_inputs,
+                chosen.development,
+            )
         except InvalidTransaction as refusal:
             field = refusal.__notes__[-1]
             raise BodyMismatch(height, field, "included", str(refusal)) from refusal
@@ -623,6 +626,18 @@ class Blockchain:
     ) -> StateLedger:
         moment = Moment(Height(parent.header.number + 1), time_ms, parent.extension.time_ms)
         return StateLedger(state, derived, moment, self.genesis.chain_id, self.genesis_hash)
+
+
+def inputs_of(block: Block) -> BlockInput:
+    """Return what a block's maker chose; EncodingError if it carries an operation that is none."""
+    system = [tx.data for tx in block.transactions if tx.sender == SYSTEM_ACCOUNT and tx.data]
+    return BlockInput(
+        [tx for tx in block.transactions if tx.sender != SYSTEM_ACCOUNT],
+        block.header.base_fee,
+        block.header.gas_limit,
+        [data for data in system if not is_operation(data)],
+        development_of(block),
+    )
 
 
 def development_of(block: Block) -> list[Operation]:

@@ -1,23 +1,17 @@
 """`perpnode diff`: what changed between two blocks, also across branches."""
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from node.cli.blocks import BLOCK_HELP, find_block, parse_block
 from node.cli.flags import AsJson, StoppedGenesis
 from node.cli.values import DEFAULT_RPC, print_json, print_table
 
 CONNECT_S = 1.0
 LIMIT_MAX = 10_000
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_HASH = re.compile(r"0x[0-9a-fA-F]{64}")
-_ON_FORK = re.compile(r"([0-9]{1,7}):([0-9]{1,18})")
-_TAGS = ("latest", "safe", "finalized", "earliest")
-
-BLOCK_HELP = "A number, a hash, FORK:NUMBER for a branch that was left, or latest."
 
 
 def diff(
@@ -46,17 +40,6 @@ def diff(
         typer.echo(f"more than {limit} changes: raise --limit", err=True)
 
 
-def parse_block(text: str) -> Any:
-    """Return a block as JSON-RPC names it; a usage error if it is none."""
-    if text in _TAGS or _HASH.fullmatch(text):
-        return text
-    if _NUMBER.fullmatch(text):
-        return hex(int(text))
-    if on_fork := _ON_FORK.fullmatch(text):
-        return {"forkId": int(on_fork[1]), "blockNumber": hex(int(on_fork[2]))}
-    raise typer.BadParameter(f"{text!r} is no block: write a number, a hash or FORK:NUMBER")
-
-
 async def _ask(url: str, refs: list[Any], limit: int) -> Any:
     from node.devnet.client import connect
 
@@ -72,37 +55,12 @@ def _read(data_dir: Path, genesis: Path | None, refs: list[Any], limit: int) -> 
     from node.snapshot.offline import open_chain
 
     with open_chain(data_dir, genesis) as blockchain:
-        before, after = (_find(blockchain, ref) for ref in refs)
+        before, after = (find_block(blockchain, ref) for ref in refs)
         try:
             comparison = compare_states(blockchain, before, after, limit=limit)
         except MissingState as missing:
             raise OperatorError(f"{data_dir}: {missing}") from None
         return to_plain(render_difference(before, after, comparison))
-
-
-def _find(blockchain: Any, ref: Any) -> Any:
-    from node.chain.branches import load_on_branch
-    from node.errors import OperatorError
-    from node.units import Hash32, Height
-
-    store, head = blockchain.store, blockchain.head.block
-    if isinstance(ref, dict):
-        block_hash = load_on_branch(store, ref["forkId"], Height(int(ref["blockNumber"], 16)))
-    elif ref in _TAGS:
-        heights = {
-            "safe": blockchain.certified_height(),
-            "finalized": blockchain.finalized.header.number,
-            "earliest": 0,
-        }
-        block_hash = store.load_canonical(heights.get(ref, head.header.number))
-    elif _HASH.fullmatch(ref):
-        block_hash = Hash32(bytes.fromhex(ref[2:]))
-    else:
-        block_hash = store.load_canonical(Height(int(ref, 16)))
-    block = None if block_hash is None else store.load_block(block_hash)
-    if block is None:
-        raise OperatorError(f"block {ref} is not here: the head is {head.header.number}")
-    return block
 
 
 def _describe(block: Any) -> str:

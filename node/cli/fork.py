@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli.flags import AsJson, StoppedDataDir, StoppedGenesis
-from node.cli.values import print_json, print_table
+from node.cli.values import print_json, print_table, usdc
 
 if TYPE_CHECKING:
     from node.snapshot.approval import SignedPlan
@@ -232,10 +232,10 @@ def describe_plan(made: "Plan") -> list[tuple[str, list[tuple[str, str]]]]:
     what = [
         ("blocks", str(undone["blocks"])),
         ("transactions", f"{undone['transactions']} of {undone['accounts']} accounts"),
-        ("trades", f"{undone['trades']}, notional {_usdc(undone['traded_notional'])}"),
-        ("deposits", _usdc(undone["deposits"]["total"])),
-        ("withdrawals", _usdc(undone["withdrawals_on_this_chain"]["total"])),
-        ("left the chain", _usdc(made.totals["left_the_chain"]["total"])),
+        ("trades", f"{undone['trades']}, notional {usdc(undone['traded_notional'])}"),
+        ("deposits", usdc(undone["deposits"]["total"])),
+        ("withdrawals", usdc(undone["withdrawals_on_this_chain"]["total"])),
+        ("left the chain", usdc(made.totals["left_the_chain"]["total"])),
         (
             "orders",
             f"{orders['cancelled']} cancelled, {orders['kept']} TP/SL kept, "
@@ -244,19 +244,19 @@ def describe_plan(made: "Plan") -> list[tuple[str, list[tuple[str, str]]]]:
     ]
     what += [("undone", line) for line in made.totals["governance_undone"]]
     liquidations = [
-        (row["account"], f"{row['fills']} fills, paid {_usdc(row['paid_to_vault'])}")
+        (row["account"], f"{row['fills']} fills, paid {usdc(row['paid_to_vault'])}")
         for row in made.totals["liquidations_reversed"]
     ] or [("none", "")]
     equities = [
         (
             row["account"],
-            f"{_usdc(row['before'])} -> {_usdc(row['after'])} ({_usdc(row['change'])})",
+            f"{usdc(row['before'])} -> {usdc(row['after'])} ({usdc(row['change'])})",
         )
         for row in equity["accounts"]
     ]
     for moment in ("before", "after"):
         sums = equity["totals"][moment]
-        text = ", ".join(f"{name} {_usdc(amount)}" for name, amount in sums.items())
+        text = ", ".join(f"{name} {usdc(amount)}" for name, amount in sums.items())
         equities.append((f"all {moment}", text))
     equities.append(("instead", f"{equity['alternative']['what']}: {_cost(equity)}"))
     return [
@@ -268,11 +268,4 @@ def describe_plan(made: "Plan") -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _cost(equity: dict[str, Any]) -> str:
-    return f"costs {_usdc(equity['alternative']['cost'])}"
-
-
-def _usdc(atoms: str) -> str:
-    """Return atoms as USDC with six decimals, exactly."""
-    value = int(atoms)
-    whole, part = divmod(abs(value), 1_000_000)
-    return f"{'-' if value < 0 else ''}{whole:,}.{part:06} USDC"
+    return f"costs {usdc(equity['alternative']['cost'])}"

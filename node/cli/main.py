@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from node.cli.audit import audit
 from node.cli.devnet import devnet
 from node.cli.diff import diff
 from node.cli.fork import fork
@@ -31,6 +32,7 @@ app.command()(run)
 app.command()(status)
 app.command()(verify)
 app.command()(diff)
+app.command()(audit)
 app.add_typer(keys, name="keys")
 app.add_typer(snapshot, name="snapshot")
 app.add_typer(fork, name="fork")

@@ -48,5 +48,29 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
         typer.echo(f"  {name:<{width}}  {_one_line(value)}".rstrip())
 
 
+def print_columns(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Print a table of several columns: aligned on a terminal, numbers right, else by TABs."""
+    lines = [[_one_line(cell) for cell in row] for row in (header, *rows)]
+    if not sys.stdout.isatty():
+        for line in lines:
+            typer.echo("\t".join(line))
+        return
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    typer.echo(title)
+    for line in lines:
+        first, *others = (
+            f"{cell:{'>' if place else '<'}{width}}"
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        typer.echo("  ".join(["", first, *others]).rstrip())
+
+
+def usdc(atoms: int | str, unit: str = " USDC") -> str:
+    """Return atoms as USDC with six decimals, exactly."""
+    value = int(atoms)
+    whole, part = divmod(abs(value), 1_000_000)
+    return f"{'-' if value < 0 else ''}{whole:,}.{part:06}{unit}"
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.flags import AsJson, StoppedDataDir, StoppedGenesis
+from node.cli.progress import show_progress
 from node.cli.values import print_json, print_table
 
 
@@ -33,31 +34,18 @@ def verify(
 
 
 def _verify(data_dir: Path, genesis_path: Path | None, first: int | None) -> dict[str, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from node.consensus.verification import verify_database
     from node.service import open_stopped
     from node.units import Height
 
     genesis, database = open_stopped(data_dir, genesis_path)
     try:
-        with Progress(
-            "executing block",
-            MofNCompleteColumn(),
-            BarColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        ) as progress:
-            task = progress.add_task("", total=None)
+        with show_progress("executing block") as on_progress:
             found = verify_database(
                 genesis,
                 database,
                 from_height=None if first is None else Height(first),
-                on_progress=lambda height, last: progress.update(
-                    task, completed=height, total=last
-                ),
+                on_progress=on_progress,
             )
     finally:
         database.close()

@@ -18,7 +18,7 @@ from node.rpc.hex import (
     quantity,
 )
 from node.rpc.render import Json
-from node.rpc.revert import describe_revert
+from node.system.revert import describe_revert
 from node.units import Address, Wei
 
 NOBODY = Address(bytes(20))

@@ -26,9 +26,9 @@ from node.rpc.errors import InvalidParams, ServerError
 from node.rpc.eth import CLIENT_VERSION
 from node.rpc.hex import INT64_MAX, INT256_MAX, data, parse_data, parse_quantity, quantity
 from node.rpc.render import Json, render_block
-from node.rpc.revert import describe_revert
 from node.rpc.signing import SendRequest, parse_unsent, wish_for
 from node.system.contracts import TOKEN
+from node.system.revert import describe_revert
 from node.units import Address, Hash32, Quote, Wei
 
 BLOCKS_MAX: Final = 10_000

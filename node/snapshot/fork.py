@@ -58,9 +58,7 @@ def build_fork_block(blockchain: Blockchain, plan: Plan) -> Executed:
     assert parent is not None, "the plan was verified: its snapshot's block is here"
     state = blockchain.states.at(plan.snapshot.state_root)
     ledger = open_fork_ledger(state, plan)
-    process_fork(ledger, plan, plan_hash(plan))
-    applied = _carry(ledger, plan_hash(plan))
-    check_fork(ledger)
+    applied = apply_fork(ledger, plan)
     commit = blockchain.states.commit(plan.snapshot.state_root, ledger.changes())
     header = plan.header
     extension = Extension(
@@ -83,6 +81,15 @@ def open_fork_ledger(state: StateReader, plan: Plan) -> StateLedger:
     moment = Moment(plan.header.number, plan.header.time_ms, plan.snapshot.time_ms)
     derived = Derived(state, {}, None)
     return StateLedger(state, derived, moment, plan.chain_id, plan.genesis_hash)
+
+
+def apply_fork(ledger: StateLedger, plan: Plan) -> Applied:
+    """Execute the fork block on its snapshot's ledger; InvariantViolation if it would not stand."""
+    digest = plan_hash(plan)
+    process_fork(ledger, plan, digest)
+    applied = _carry(ledger, digest)
+    check_fork(ledger)
+    return applied
 
 
 def process_fork(ledger: StateLedger, plan: Plan, digest: Hash32) -> None:

@@ -29,6 +29,8 @@ class _Form(NamedTuple):
     topic: Hash32
     indexed: tuple[Callable[[Any], bytes], ...]
     """Encoders of the first fields."""
+    words: tuple[Callable[[bytes], Any], ...]
+    """Their decoders, of one word each."""
     data: Coder
     """Of the others."""
 
@@ -42,6 +44,16 @@ def encode_log(event: SystemEvent) -> Log:
         (form.topic, *topics),  # type: ignore[arg-type]  # a word is 32 bytes, as a Hash32 is
         form.data.encode(event[len(topics) :]),
     )
+
+
+def decode_log(log: Log) -> SystemEvent | None:
+    """Return the event that a log of ours tells, codes as plain numbers; None for any other log."""
+    known = _CLASSES.get(log.topics[0]) if log.topics else None
+    if known is None:
+        return None
+    form = _FORMS[known]
+    first = [decode(word) for decode, word in zip(form.words, log.topics[1:], strict=True)]
+    return known(*first, *form.data.decode(log.data))
 
 
 EVENT_CLASSES: tuple[type[SystemEvent], ...] = (
@@ -58,7 +70,11 @@ def _form(event_class: type[SystemEvent]) -> _Form:
     assert len(declared) == 1, f"{name} is declared by {len(declared)} contracts"
     event = declared[0].events[name]
     encoders = tuple(each.encode for each in event.indexed)
-    return _Form(declared[0].address, event.topic, encoders, event.data)
+    decoders = tuple(each.decode for each in event.indexed if each.decode is not None)
+    assert len(decoders) == len(encoders), f"{name}: what is indexed is one static word"
+    return _Form(declared[0].address, event.topic, encoders, decoders, event.data)
 
 
 _FORMS: dict[type, _Form] = {event_class: _form(event_class) for event_class in EVENT_CLASSES}
+
+_CLASSES: dict[Hash32, type[SystemEvent]] = {form.topic: made for made, form in _FORMS.items()}

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from node.chain.genesis import render_genesis
-from node.cli.fork import _usdc
 from node.cli.main import app
+from node.cli.values import usdc
 from node.consensus.hold import Hold
 from node.consensus.recovery import Recovery
 from node.crypto import checksum_address
@@ -231,4 +231,4 @@ def test_plan_is_shown_to_people_in_usdc(operator: Operator) -> None:
     ],
 )
 def test_atoms_are_shown_exactly(atoms: str, text: str) -> None:
-    assert _usdc(atoms) == text
+    assert usdc(atoms) == text

@@ -14,9 +14,9 @@ from web3._utils.events import get_event_data
 from node.perp.events import FundingSettled, OrderFilled
 from node.system.contracts import CONTRACTS, contract
 from node.system.ledger import SystemEvent
-from node.system.logs import EVENT_CLASSES, Log, encode_log
+from node.system.logs import EVENT_CLASSES, Log, decode_log, encode_log
 from node.system.token import Transfer
-from node.units import Address, FundingIndex, Lots, MarketId, OrderId, Quote, Ticks
+from node.units import Address, FundingIndex, Hash32, Lots, MarketId, OrderId, Quote, Ticks
 from tests.system.published import camel_case, values_of
 
 MAKER, TAKER = Address(b"\x0a" * 20), Address(b"\x0b" * 20)
@@ -70,6 +70,20 @@ def test_web3_reads_what_happened(event: SystemEvent) -> None:
     expected = dict(zip(map(camel_case, event._fields), event, strict=True))
     assert list(arguments) == list(expected)
     assert comparable(arguments) == comparable(expected)
+
+
+@given(events())
+def test_our_logs_are_read_back(event: SystemEvent) -> None:
+    found = decode_log(encode_log(event))
+
+    assert (type(found), found) == (type(event), event)
+
+
+def test_what_no_contract_of_ours_declares_is_no_event() -> None:
+    log = encode_log(Transfer(MAKER, TAKER, Quote(5)))
+
+    assert decode_log(log._replace(topics=(Hash32(bytes(32)), *log.topics[1:]))) is None
+    assert decode_log(log._replace(topics=())) is None
 
 
 def comparable(value: Any) -> Any:
