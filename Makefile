@@ -8,7 +8,7 @@ NPM_DIRS := contracts tests/conformance
 NPM_SLOW_DIRS := tests/conformance/metamask
 
 .DEFAULT_GOAL := help
-.PHONY: help devnet test test-slow check bench abuse story fuzz mutation install install-dev npm clean
+.PHONY: help devnet test test-slow check bench abuse story drill fuzz mutation install install-dev npm clean
 
 help:
 	@echo "make devnet     start a local chain, price reporters and traders   ARGS='--port 9000'"
@@ -19,6 +19,7 @@ help:
 	@echo "                the perp engine alone, block by block               ARGS=perp"
 	@echo "make abuse      200 hostile connections beside an honest client   ARGS='--seconds 600'"
 	@echo "make story      break a chain, halt, fork, reopen, verify          ARGS='--keep --bots 4'"
+	@echo "make drill      rehearse an incident: paradex dydx venue-halt frontend-loss   ARGS=paradex"
 	@echo "make fuzz       random play against the second opinion, for ever   ARGS='--seed 7 --steps 1000000'"
 	@echo "make mutation   change the rules token by token; a test must notice  ARGS='node.perp.fee*'"
 	@echo "make clean      remove $(VENV), node_modules and caches; chains stay"
@@ -44,6 +45,9 @@ abuse: install
 
 story: install
 	@exec $(PY) -m tools.story $(ARGS)
+
+drill: install
+	@exec $(PY) -m tools.drill $(ARGS)
 
 fuzz: install
 	@exec $(PY) -m tools.fuzz $(ARGS)

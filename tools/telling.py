@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,9 +22,15 @@ from node.chain.transaction import EIP_1559, UnsignedTransaction, sign_transacti
 from node.devnet.actor import Action
 from node.devnet.client import Client
 from node.devnet.keypair import Keypair
+from node.errors import PerpnodeError
+from node.system.revert import describe_revert
 from node.units import Wei
 
 ROOT = Path(__file__).parents[1]
+PORT_MIN, PORT_MAX = 10_000, 32_000
+PORTS = 16
+"""How many a devnet may take in a row."""
+PORT_TRIES = 100
 POLL_S = 0.2
 WAIT_S = 120.0
 T = TypeVar("T")
@@ -31,6 +42,49 @@ class Promise(NamedTuple):
     what: str
     holds: bool
     found: str
+
+
+class Event(NamedTuple):
+    """Something that happened, and how many seconds after the beginning."""
+
+    at_s: float
+    text: str
+
+
+class Row(NamedTuple):
+    """A line of a table."""
+
+    name: str
+    amounts: tuple[int, ...]
+    """Atoms, one for each column."""
+
+
+class Table(NamedTuple):
+    """Money by name, every column with its sum."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def sums(self) -> Row:
+        """Return the last line."""
+        return Row("sum", tuple(map(sum, zip(*(row.amounts for row in self.rows), strict=True))))
+
+    def render(self) -> str:
+        """Return the table as text, amounts in USDC."""
+        rows = (*self.rows, self.sums())
+        lines = [
+            ("", *self.columns),
+            *((each.name, *map(show_usdc, each.amounts)) for each in rows),
+        ]
+        first = max(len(line[0]) for line in lines)
+        widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[1:]]
+        shown = [
+            "  ".join([line[0].ljust(first), *map(str.rjust, line[1:], widths)]).rstrip()
+            for line in lines
+        ]
+        rule = "-" * max(map(len, shown))
+        return "\n".join([f"{self.title}, USDC", *shown[:-1], rule, shown[-1]])
 
 
 class Broken(Exception):
@@ -73,27 +127,44 @@ class Trader:
         return "0x" + sign_transaction(unsigned, self._key).raw.hex()
 
 
-class Telling:
+class Telling(ABC):
     """What a story is told with: a devnet, the governance script, and what must hold."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_silent: bool = False) -> None:
         self.path = path
         self.promises: list[Promise] = []
+        self.events: list[Event] = []
+        self.tables: list[Table] = []
+        self._is_silent = is_silent
         self._began = time.monotonic()
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = path / "data"
         self._devnet: subprocess.Popen[bytes] | None = None
 
-    def say(self, text: str) -> None:
+    @abstractmethod
+    async def tell(self) -> None:
+        """Tell everything in order."""
+
+    def say(self, text: str, *details: str) -> None:
         """Print what happened, and when."""
-        print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)
+        event = Event(round(time.monotonic() - self._began, 1), "\n".join((text, *details)))
+        self.events.append(event)
+        if not self._is_silent:
+            print(f"{event.at_s:6.1f} s  {text}", flush=True)
+            for line in details:
+                print(f"            {line}", flush=True)
 
     def promise(self, what: str, holds: bool, found: object = "") -> None:
         """Note whether a promise held."""
         self.promises.append(Promise(what, holds, str(found)))
         if not holds:
             self.say(f"BROKEN: {what}: {found}")
+
+    def show_table(self, table: Table) -> None:
+        """Print a table, and keep it for the end."""
+        self.tables.append(table)
+        self.say(*table.render().split("\n"))
 
     def table(self) -> str:
         """Return every promise and whether it held."""
@@ -150,9 +221,8 @@ class Telling:
         if done.returncode != 0:
             raise Broken(f"rollback {' '.join(arguments)}: {done.stderr.strip()}")
         lines = done.stdout.splitlines()
-        self.say(f"rollback {arguments[0]}: {lines[-1] if lines else ''}")
-        for line in lines if echo else ():
-            print(f"            {line}", flush=True)
+        text = f"rollback {arguments[0]}: {lines[-1] if lines else ''}"
+        self.say(text, *(lines if echo else ()))
         return done.stdout
 
     async def refused(self, why: str, *arguments: str) -> None:
@@ -180,23 +250,107 @@ class Telling:
         view: dict[str, Any] = await client.request("perp_getAccount", who.address)
         return view
 
+    async def receipt(self, client: Client, tx_hash: str) -> dict[str, Any]:
+        """Return a transaction's receipt, once a block has it."""
+
+        async def look() -> Any:
+            return await client.request("eth_getTransactionReceipt", tx_hash)
+
+        found: dict[str, Any] = await self.until(client, look, f"receipt of {tx_hash}")
+        return found
+
     async def mined(self, client: Client, hashes: list[str]) -> None:
         """Wait until blocks have these transactions; none may have reverted."""
         for tx_hash in hashes:
-
-            async def look(tx_hash: str = tx_hash) -> Any:
-                return await client.request("eth_getTransactionReceipt", tx_hash)
-
-            receipt = await self.until(client, look, f"receipt of {tx_hash}")
+            receipt = await self.receipt(client, tx_hash)
             if receipt["status"] != "0x1":
                 raise Broken(f"transaction {tx_hash} reverted: {receipt.get('revertReason')}")
 
 
+def tell_whole(telling: Telling) -> str:
+    """Tell a story to its end; return in a line what did not hold, nothing if all did."""
+    failure = ""
+    try:
+        asyncio.run(telling.tell())
+    except (Broken, PerpnodeError) as error:
+        failure = str(error)
+        telling.say(f"broken off: {failure}")
+    finally:
+        telling.kill()
+    held = bool(telling.promises) and all(each.holds for each in telling.promises)
+    return failure or ("" if held else "a promise did not hold")
+
+
+def conclude(
+    telling: Telling, name: str, failure: str, *, keeps: bool, as_json: bool = False
+) -> None:
+    """Print how a story ended and clear up; exit status 0 only if every promise held."""
+    is_kept = bool(failure) or keeps
+    if not is_kept:
+        shutil.rmtree(telling.path)
+    if as_json:
+        print(render_telling(telling, failure))
+    elif telling.promises:
+        print(f"\n{telling.table()}\n")
+    if is_kept:
+        print(f"everything is kept in {telling.path}", file=sys.stderr if as_json else sys.stdout)
+    if failure:
+        print(f"{name}: {failure}", file=sys.stderr)
+        sys.exit(1)
+    if not as_json:
+        print(f"every one of {len(telling.promises)} promises held")
+
+
+def render_telling(telling: Telling, failure: str) -> str:
+    """Return how a story went, for programs."""
+    return json.dumps(
+        {
+            "held": not failure,
+            "failure": failure,
+            "events": [each._asdict() for each in telling.events],
+            "tables": [
+                {
+                    "title": table.title,
+                    "columns": table.columns,
+                    "rows": [row._asdict() for row in table.rows],
+                    "sums": table.sums().amounts,
+                }
+                for table in telling.tables
+            ],
+            "promises": [each._asdict() for each in telling.promises],
+        },
+        indent=2,
+    )
+
+
+def show_usdc(atoms: int) -> str:
+    """Return atoms as USDC, to the last one."""
+    whole, part = divmod(abs(atoms), 10**6)
+    return f"{'-' if atoms < 0 else ''}{whole:,}.{part:06}"
+
+
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free, as are those after it, which the devnet's processes take.
+
+    It lies below those that an operating system gives to outgoing connections: one of them would
+    take a port between our look and its use.
+    """
+    for _ in range(PORT_TRIES):
+        first = PORT_MIN + secrets.randbelow(PORT_MAX - PORT_MIN - PORTS)
+        with ExitStack() as taken, suppress(OSError):
+            for port in range(first, first + PORTS):
+                probe = taken.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", port))
+            return first
+    raise Broken(f"no {PORTS} ports in a row are free in {PORT_TRIES} tries")
+
+
+def describe_outcome(receipt: dict[str, Any]) -> str:
+    """Return the name of the error with which a transaction was refused, or "accepted"."""
+    if receipt["status"] == "0x1":
+        return "accepted"
+    words = describe_revert(bytes.fromhex(receipt["revertReason"][2:])) or "an unknown error"
+    return words.partition("(")[0]
 
 
 def position_of(view: dict[str, Any], market: int) -> int:
@@ -212,10 +366,10 @@ def positions_of(view: dict[str, Any]) -> list[tuple[int, int, int]]:
     ]
 
 
-def verify_database(place: Path) -> subprocess.CompletedProcess[str]:
-    """Run `perpnode verify` on a stopped node's directory."""
+def run_perpnode(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of `perpnode`, a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "node", "verify", "--data-dir", str(place), "--json"],
+        [sys.executable, "-m", "node", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,

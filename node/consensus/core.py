@@ -20,7 +20,9 @@ from node.chain.ancestry import Ancestry
 from node.chain.block import Block, Receipt
 from node.chain.blockchain import Blockchain
 from node.chain.branches import load_orphaned_place
+from node.chain.certificate import Certificate
 from node.chain.comparison import Comparison, compare_states
+from node.chain.domains import Identity
 from node.chain.event_search import EventSearch, Page, Position
 from node.chain.execution import execute
 from node.chain.fill_table import Candle, find_candles
@@ -94,6 +96,14 @@ class Located(NamedTuple):
     block: Block
     tx_index: int
     receipt: Receipt
+
+
+class Certified(NamedTuple):
+    """A block's certificate, and what it is to be checked against."""
+
+    certificate: Certificate
+    identity: Identity
+    validators: ValidatorSet
 
 
 class CallRequest(NamedTuple):
@@ -295,6 +305,10 @@ class Core:
         directory = self._data_dir
         size = 0 if directory is None else await self._read(measure, directory)
         return NodeInfo(self._role, size, tuple(self.list_peers()))
+
+    async def certificate(self, block: Block) -> Certified | None:
+        """Return a block's own certificate; None where only one of a later block covers it."""
+        return await self._read(self._load_certificate, block)
 
     def disputes(self) -> Sequence[Dispute]:
         """Return every dispute this node knows of, by branch and height."""
@@ -587,6 +601,13 @@ class Core:
 
     async def _view(self, block: Block, compute: Callable[[StateLedger], T]) -> T:
         return await self._read(lambda: compute(self._blockchain.ledger_after(block)))
+
+    def _load_certificate(self, block: Block) -> Certified | None:
+        blockchain = self._blockchain
+        found = blockchain.store.load_certificate(block.hash)
+        if found is None:
+            return None
+        return Certified(found, blockchain.identity_of(block), blockchain.validators_of(block))
 
     def _look_back(self, block: Block, find: Callable[[Ancestry], T]) -> T:
         """Find something in a block's past, as of one moment of the database."""

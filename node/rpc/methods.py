@@ -424,6 +424,12 @@ METHODS: Final[Mapping[str, Method]] = {
     "perp_getBlock": Method(
         perp.get_perp_block, (_BLOCK,), result=nullable(ref("BlockDetails")), example=("latest",)
     ),
+    "perp_getCertificate": Method(
+        perp.get_certificate,
+        (Param("block", parse_block, "safe", ref("BlockRef")),),
+        result=nullable(ref("Certificate")),
+        example=("safe",),
+    ),
     "perp_status": Method(perp.get_status, result=ref("Status"), example=()),
     "perp_getDisputes": Method(perp.get_disputes, result=array(ref("Dispute")), example=()),
     "perp_subscribe": Method(

@@ -19,10 +19,12 @@ import re
 from typing import Final
 
 from node.chain.block import Block, encode_extension
+from node.chain.certificate import attestation_bytes
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transition import decode_transition
 from node.consensus.faults import Fault, FaultKind, Stage
 from node.errors import FaultRefused, MarketNotFound
+from node.governance.validators import total_power
 from node.perp.events import Event
 from node.perp.parameters import MarketParams
 from node.perp.status import Mode
@@ -261,6 +263,34 @@ def _render_classes(block: Block) -> list[str]:
 def render_event(event: Event) -> Json:
     """Return a transition by its kind's and its fields' names."""
     return {"kind": type(event).__name__} | render_record(event)
+
+
+async def get_certificate(context: Context, ref: BlockRef) -> Json:
+    """Return the validators' Ed25519 signatures of a block, and the message that each is over.
+
+    A certificate covers every block below its own. Null where a block has none of its own: `safe`
+    is the newest that has one, where there are validators.
+    """
+    block = await find_block(context.core, ref)
+    found = None if block is None else await context.core.certificate(block)
+    if found is None:
+        return None
+    certificate, identity, validators = found
+    height, block_hash, signatures = certificate
+    members = [validators.members[each.validator] for each in signatures]
+    return {
+        "blockNumber": height,
+        "blockHash": data(block_hash),
+        "forkId": identity.fork_id,
+        "devEpoch": identity.dev_epoch,
+        "message": data(attestation_bytes(identity, height, block_hash)),
+        "power": sum(member.power for member in members),
+        "totalPower": total_power(validators),
+        "signatures": [
+            render_record(member) | render_record(each)
+            for member, each in zip(members, signatures, strict=True)
+        ],
+    }
 
 
 def get_status(context: Context) -> Json:

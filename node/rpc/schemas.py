@@ -7,6 +7,7 @@ integer under its unit and as an exact decimal (`node.rpc.perp`).
 from typing import Final
 
 from node.chain.block import Extension
+from node.chain.certificate import IndexedSignature
 from node.chain.fill_table import INTERVALS
 from node.config import Role
 from node.consensus.core import Status
@@ -422,6 +423,16 @@ EXCHANGE: Final[dict[str, Schema]] = {
         chainId=COUNT,
         genesisHash=HASH,
         clientVersion=STRING,
+    ),
+    "Certificate": obj(
+        blockNumber=COUNT,
+        blockHash=HASH,
+        forkId=COUNT,
+        devEpoch=COUNT,
+        message=HEX_DATA,
+        power=COUNT,
+        totalPower=COUNT,
+        signatures=array(record_schema(IndexedSignature, publicKey=HASH, power=COUNT)),
     ),
     "Dispute": record_schema(Dispute, text=STRING),
     "NodeInfo": obj(

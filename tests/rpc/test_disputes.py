@@ -1,4 +1,4 @@
-"""Disputes, heads and faults on purpose over JSON-RPC, on a chain with validators."""
+"""Certificates, disputes and faults on purpose over JSON-RPC, on a chain with validators."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from node.consensus.core import Core
+from node.crypto import ed25519_verify
 from node.rpc.context import Context, Session
 from node.rpc.dispatch import Dispatcher
 from node.rpc.filters import Filters
@@ -121,6 +122,28 @@ def test_a_fault_is_done_disputed_and_told(network: Network, front: Front) -> No
     assert first["otherHash"] == "0x"
     status = front.ask("perp_status")
     assert (status["phase"], status["reason"], status["disputes"]) == ("stopped", text, 4)
+
+
+def test_a_certificate_shows_what_each_validator_signed(network: Network, front: Front) -> None:
+    block = network.seal(*network.reports(PRICE))
+
+    certificate = front.ask("perp_getCertificate")
+
+    assert certificate["blockHash"] == "0x" + block.hash.hex()
+    assert certificate["blockNumber"] == block.header.number
+    assert 3 * certificate["power"] > 2 * certificate["totalPower"]
+    message = bytes.fromhex(certificate["message"][2:])
+    assert message.endswith(block.hash)
+    members = network.blockchain.next_validators().members
+    for each in certificate["signatures"]:
+        public_key = bytes.fromhex(each["publicKey"][2:])
+        assert public_key == members[each["validator"]].public_key
+        assert ed25519_verify(public_key, bytes.fromhex(each["signature"][2:]), message)
+
+
+@pytest.mark.parametrize("block", ["0x0", "0x63"])
+def test_a_block_that_nobody_certified_has_no_certificate(front: Front, block: str) -> None:
+    assert front.ask("perp_getCertificate", block) is None
 
 
 @pytest.mark.parametrize("params", [("balance", "cache", "0x" + "11" * 20, 1), (), ("nothing",)])
