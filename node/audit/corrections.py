@@ -122,6 +122,23 @@ def find_price(
     return None
 
 
+def find_reported(block: Block) -> set[MarketId]:
+    """Return the markets of which a block has reports."""
+    reports = (tx.data for tx in block.transactions if _is_report(tx))
+    return {MarketId(market) for data in reports if (market := _market_of(data))}
+
+
+def require_within(corrections: Corrections, first: Height, last: Height) -> None:
+    """Refuse what corrects a block outside of a range."""
+    for name, items in (("prices", corrections.prices), ("funding", corrections.funding)):
+        for each in items:
+            if not first <= each.span.first <= each.span.last <= last:
+                raise CorrectionsError(
+                    f"{name} of market {each.span.market}, blocks {each.span.first} to "
+                    f"{each.span.last}: the range is {first} to {last}, let it hold them"
+                )
+
+
 def find_funding(corrections: Corrections, height: Height) -> Sequence[FundingCorrection]:
     """Return the numbers with which a block should have begun."""
     return [each for each in corrections.funding if each.span.first <= height <= each.span.last]
@@ -130,7 +147,7 @@ def find_funding(corrections: Corrections, height: Height) -> Sequence[FundingCo
 def _correct(tx: Transaction, height: Height, corrections: Corrections) -> Transaction | None:
     if tx.hash in corrections.left_out:
         return _empty(tx)
-    if corrections.prices and tx.to == ORACLE and tx.data[:4] == _REPORT.selector:
+    if corrections.prices and _is_report(tx):
         return _correct_report(tx, height, corrections)
     return tx
 
@@ -144,6 +161,15 @@ def _empty(tx: Transaction) -> Transaction | None:
         return None
     nothing = operation._replace(to=operation.sender, value=Wei(0), data=b"")
     return tx._replace(data=encode_operation(nothing))
+
+
+def _is_report(tx: Transaction) -> bool:
+    return tx.to == ORACLE and tx.data[:4] == _REPORT.selector
+
+
+def _market_of(data: bytes) -> int:
+    """Return the market of a report; 0 if it is malformed."""
+    return int.from_bytes(data[4:36], "big")
 
 
 def _correct_report(tx: Transaction, height: Height, corrections: Corrections) -> Transaction:

@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from node.audit.corrections import Corrections, correct_block, find_funding
+from node.audit.corrections import Corrections, correct_block, find_funding, find_reported
 from node.chain import keys
 from node.chain.block import Block, Extension
 from node.chain.blockchain import Blockchain, inputs_of
@@ -121,12 +121,14 @@ class Replay:
         self._extension = base.extension
         self._height = base.height
         self._left_out: set[Hash32] = set()
-        """What of the corrections' was found so far."""
+        """What of `left_out` was found so far."""
+        self._unreported = list(corrections.prices)
+        """The prices that nobody has reported instead of so far."""
 
     def replay(self, block: Block) -> Replayed:
         """Execute the next block as it should have been; ReplayImpossible if it can't be."""
         height = block.header.number
-        self._require_inputs(block)
+        self._meet(block)
         self._correct_funding(height)
         moment = Moment(height, block.extension.time_ms, self._extension.time_ms)
         try:
@@ -152,11 +154,16 @@ class Replay:
         """Return the state root after the newest block; nothing is written."""
         return self._blockchain.states.commit(self._base_root, self._state.changes).root
 
-    def require_all_left_out(self) -> None:
-        """Refuse corrections that leave out what is in no block of the range."""
+    def require_used(self) -> None:
+        """Refuse corrections of what was in no block that was replayed."""
         for tx_hash in sorted(self._corrections.left_out - self._left_out):
             raise CorrectionsError(
                 f"left_out: 0x{tx_hash.hex()} is in no block of the range: check the hash"
+            )
+        for span, *_ in self._unreported:
+            raise CorrectionsError(
+                f"prices of market {span.market}, blocks {span.first} to {span.last}: "
+                "nobody reported one there, so none can be corrected: check market and blocks"
             )
 
     def _ledger(self, moment: Moment) -> StateLedger:
@@ -169,8 +176,8 @@ class Replay:
         self._state.take(ledger.changes())
         self._derived = ledger.derive(self._state)
 
-    def _require_inputs(self, block: Block) -> None:
-        """Refuse what no replay can follow: a loaded state, and the protocol's work left out."""
+    def _meet(self, block: Block) -> None:
+        """Note which corrections meet the block; refuse what no replay can follow."""
         height = block.header.number
         for tx in block.transactions:
             if tx.hash in self._corrections.left_out:
@@ -180,6 +187,14 @@ class Replay:
                         "it follows from the inputs, leave out one of these"
                     )
                 self._left_out.add(tx.hash)
+        if self._unreported:
+            reported = find_reported(block)
+            self._unreported = [
+                each
+                for each in self._unreported
+                if each.span.market not in reported
+                or not each.span.first <= height <= each.span.last
+            ]
         if any(isinstance(each, LoadState) for each in inputs_of(block).development):
             raise ReplayImpossible(
                 f"block {height} loads a whole state: begin after it, or end before it"

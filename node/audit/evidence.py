@@ -1,8 +1,9 @@
 """What two executions of one block did differently: to whom, in which transaction, by which event.
 
 Events are read off the logs of the receipts, which both have: the one as it is stored, the other
-as it was just made. What both did is passed over, wherever it stands in the block. An order's
-number is no difference: it counts whatever was placed before.
+as it was just made. What both did is passed over, wherever it stands in the block, and so is what
+follows from a difference that was told: an order's number counts what was placed before it, an
+index goes on from where it is.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from node.perp.events import (
     TRANSITION_KINDS,
     Deposited,
     Event,
-    OrderFilled,
-    PositionDeleveraged,
+    FundingAccrued,
+    FundingSettled,
+    PriceAccepted,
     Withdrawn,
 )
 from node.system.logs import Log, decode_log
@@ -39,6 +41,11 @@ DONE: Final = "done"
 _KINDS: Final = frozenset([*TRANSITION_KINDS, Deposited, Withdrawn])
 """What moves or limits an account; the rest of the logs repeats what was asked for."""
 _NUMBERS: Final = frozenset(["order_id", "new_order_id", "maker_order_id", "taker_order_id"])
+_IMMATERIAL: Final[Mapping[type, frozenset[str]]] = {
+    FundingSettled: frozenset(["index"]),
+    PriceAccepted: frozenset(["price_before"]),
+}
+"""What else is no difference: what was paid and what was accepted count, not the way there."""
 _OWNERS: Final = ("account", "counterparty", "maker", "taker")
 """The fields that name whom an event is about."""
 
@@ -74,25 +81,46 @@ class Differences(NamedTuple):
     evidence: tuple[Evidence, ...]
 
 
-SAME: Final = Differences((), (), ())
+NO_DIFFERENCES: Final = Differences((), (), ())
 
 
-def compare_block(
-    block: Block, receipts: Sequence[Receipt], replayed: Replayed, left_out: Iterable[Hash32]
-) -> Differences:
-    """Return what a block as it is stored, and as it should have been, did differently."""
-    applied = replayed.applied
-    ours, theirs = (
-        list(_logs_of(block.transactions, receipts)),
-        list(_logs_of(applied.transactions, applied.receipts)),
-    )
-    transactions = tuple(_compare_transactions(block, receipts, replayed, left_out))
-    if [log for _, log in ours] == [log for _, log in theirs]:
-        return SAME._replace(evidence=transactions)
-    was, should = _only_in_first(ours, theirs), _only_in_first(theirs, ours)
-    was, should = _drop_alike(was, should)
-    events = tuple(_list_evidence(block, was, should))
-    return Differences(tuple(was), tuple(should), (*transactions, *events))
+class Comparison:
+    """Compares a range block by block, in order."""
+
+    def __init__(self, left_out: frozenset[Hash32]) -> None:
+        self._left_out = left_out
+        self._apart: dict[MarketId, int] = {}
+        """By how much a market's funding index is apart since a block that told so."""
+
+    def compare(self, block: Block, receipts: Sequence[Receipt], replayed: Replayed) -> Differences:
+        """Return what the next block as stored, and as it should have been, did differently."""
+        applied = replayed.applied
+        ours = list(_logs_of(block.transactions, receipts))
+        theirs = list(_logs_of(applied.transactions, applied.receipts))
+        transactions = tuple(_compare_transactions(block, receipts, replayed, self._left_out))
+        if [log for _, log in ours] == [log for _, log in theirs]:
+            return NO_DIFFERENCES._replace(evidence=transactions)
+        was, should = _only_in_first(ours, theirs), _only_in_first(theirs, ours)
+        was, should = self._drop_carried(*_drop_alike(was, should))
+        events = tuple(_list_evidence(block, was, should))
+        return Differences(tuple(was), tuple(should), (*transactions, *events))
+
+    def _drop_carried(
+        self, was: list[Happened], should: list[Happened]
+    ) -> tuple[list[Happened], list[Happened]]:
+        """Drop funding steps whose indices are apart by as much as they were: told already."""
+        ours, theirs = _accruals_of(was), _accruals_of(should)
+        carried = set()
+        for market in ours.keys() & theirs.keys():
+            left, right = ours[market], theirs[market]
+            before, after = left.index_before - right.index_before, left.index - right.index
+            if before == after == self._apart.get(market, 0):
+                carried |= {left, right}
+            self._apart[market] = after
+        return (
+            [each for each in was if each.event not in carried],
+            [each for each in should if each.event not in carried],
+        )
 
 
 def owners_of(event: Event) -> tuple[Address, ...]:
@@ -121,26 +149,37 @@ def _hints_of(event_class: Any) -> Mapping[str, Any]:
 
 
 def _compare_transactions(
-    block: Block, receipts: Sequence[Receipt], replayed: Replayed, left_out: Iterable[Hash32]
+    block: Block, receipts: Sequence[Receipt], replayed: Replayed, left_out: frozenset[Hash32]
 ) -> Iterator[Evidence]:
-    """Yield what a transaction came to, where that differs."""
+    """Yield whether a transaction did what it was sent for, where that differs."""
     applied = replayed.applied
     should = {
-        tx.hash: _outcome(receipt)
+        _identify(tx): receipt
         for tx, receipt in zip(applied.transactions, applied.receipts, strict=True)
     }
-    should |= {each.tx_hash: f"could not be: {each.reason}" for each in replayed.excluded}
-    should |= dict.fromkeys(left_out, LEFT_OUT)
-    for tx, receipt in zip(block.transactions, receipts, strict=True):
-        was, meant = _outcome(receipt), as_meant(tx)
+    excluded = {each.tx_hash: f"could not be: {each.reason}" for each in replayed.excluded}
+    excluded |= dict.fromkeys(left_out, LEFT_OUT)
+    for tx, was in zip(block.transactions, receipts, strict=True):
         if tx.sender == SYSTEM_ACCOUNT and not tx.data:
             continue  # the protocol's own: its events say it
-        after = should.get(tx.hash, was)
-        if was != after:
-            account = None if meant.sender == SYSTEM_ACCOUNT else meant.sender
-            yield Evidence(
-                account, block.header.number, tx.hash, TRANSACTION, MarketId(0), was, after
-            )
+        after = should.get(_identify(tx), was)
+        if tx.hash not in excluded and was.status == after.status:
+            continue
+        sender = as_meant(tx).sender
+        yield Evidence(
+            None if sender == SYSTEM_ACCOUNT else sender,
+            block.header.number,
+            tx.hash,
+            TRANSACTION,
+            MarketId(0),
+            _outcome(was),
+            excluded.get(tx.hash) or _outcome(after),
+        )
+
+
+def _identify(tx: Transaction) -> bytes:
+    """Return what a transaction is known by: its hash, or what it carries for the protocol."""
+    return tx.data if tx.sender == SYSTEM_ACCOUNT else tx.hash
 
 
 def _outcome(receipt: Receipt) -> str:
@@ -176,29 +215,36 @@ def _only_in_first(
     return found
 
 
+def _accruals_of(happened: Sequence[Happened]) -> dict[MarketId, FundingAccrued]:
+    events = [each.event for each in happened]
+    return {each.market: each for each in events if isinstance(each, FundingAccrued)}
+
+
 def _drop_alike(
     was: list[Happened], should: list[Happened]
 ) -> tuple[list[Happened], list[Happened]]:
-    """Drop what differs in nothing but the numbers of orders."""
-    left = Counter(_without_numbers(each.event) for each in should)
-    right = Counter(_without_numbers(each.event) for each in was)
-    both = left & right
+    """Drop what means the same on both sides, each as often as both have it."""
+    both = Counter(_meaning_of(each.event) for each in was)
+    both &= Counter(_meaning_of(each.event) for each in should)
+    return _without(was, both.copy()), _without(should, both)
+
+
+def _without(happened: list[Happened], dropped: Counter[tuple[Any, ...]]) -> list[Happened]:
     kept = []
-    for side in (was, should):
-        passed, others = both.copy(), []
-        for each in side:
-            key = _without_numbers(each.event)
-            if passed[key]:
-                passed[key] -= 1
-            else:
-                others.append(each)
-        kept.append(others)
-    return kept[0], kept[1]
+    for each in happened:
+        meaning = _meaning_of(each.event)
+        if dropped[meaning]:
+            dropped[meaning] -= 1
+        else:
+            kept.append(each)
+    return kept
 
 
-def _without_numbers(event: Event) -> tuple[Any, ...]:
+def _meaning_of(event: Event) -> tuple[Any, ...]:
+    """Return what an event did, without the numbers of orders and what was before."""
+    passed = _IMMATERIAL.get(type(event), _NUMBERS)
     fields = zip(event._fields, event, strict=True)
-    return type(event), *(value for name, value in fields if name not in _NUMBERS)
+    return type(event), *(value for name, value in fields if name not in passed)
 
 
 def _list_evidence(
@@ -232,9 +278,3 @@ def _by_subject(happened: Sequence[Happened]) -> dict[_Subject, list[Happened]]:
         for account in owners_of(each.event) or (None,):
             found[account, type(each.event).__name__, market].append(each)
     return found
-
-
-LIQUIDATIONS: Final = frozenset(["PositionLiquidated", "PositionTakenOver"])
-"""The kinds of evidence that a liquidation leaves at its account."""
-DELEVERAGINGS: Final = frozenset([PositionDeleveraged.__name__])
-FILLS: Final = frozenset([OrderFilled.__name__])

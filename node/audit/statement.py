@@ -15,9 +15,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from node.audit.corrections import Corrections
+from node.audit.corrections import Corrections, require_within
 from node.audit.counterfactual import Base, Replay
-from node.audit.evidence import Differences, Evidence, Happened, compare_block, owners_of
+from node.audit.evidence import Comparison, Differences, Evidence, Happened, owners_of
 from node.chain.ancestry import Ancestry
 from node.chain.block import Block
 from node.chain.blockchain import Blockchain
@@ -157,6 +157,7 @@ def audit(
     Nothing is written. Raises OperatorError kinds: a block or state that is not kept, corrections
     that are not of the range, a block that can't be.
     """
+    require_within(corrections, first, last.header.number)
     ancestry = Ancestry(blockchain.store, blockchain.store.kv, last)
     base = _find_base(ancestry, first, last)
     try:
@@ -168,18 +169,19 @@ def audit(
         ) from None
     tallies: defaultdict[Address, _Tally] = defaultdict(_Tally)
     evidence: list[Evidence] = []
+    comparison = Comparison(corrections.left_out)
     first_difference = ""
     for height in range(first, last.header.number + 1):
         block = _load(blockchain, ancestry, Height(height))
         receipts = blockchain.store.load_receipts(block.hash)
         assert receipts is not None, "receipts are written with their block"
         replayed = replay.replay(block)
-        found = compare_block(block, receipts, replayed, corrections.left_out)
+        found = comparison.compare(block, receipts, replayed)
         _count(tallies, found)
         evidence += found.evidence
         first_difference = first_difference or _describe_first(block, replayed.applied.transitions)
         on_progress(Height(height), last.header.number)
-    replay.require_all_left_out()
+    replay.require_used()
     time_ms = last.extension.time_ms
     moment = Moment(Height(last.header.number + 1), TimeMs(time_ms + 1), time_ms)
     was = StateLedger(

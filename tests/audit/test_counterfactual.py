@@ -317,6 +317,24 @@ def test_leaving_out_what_is_not_there_is_refused(chain: Chain) -> None:
         run(chain, 30, left_out(Hash32(b"\x11" * 32)))
 
 
+@pytest.mark.parametrize(
+    ("market", "first", "words"),
+    [
+        (1, 31, "blocks 31 to 31: the range is 29 to 30"),
+        (1, 28, "blocks 28 to 28: the range is 29 to 30"),
+        (2, 30, "prices of market 2, blocks 30 to 30: nobody reported one there"),
+    ],
+)
+def test_correcting_what_is_not_there_is_refused(
+    chain: Chain, market: int, first: int, words: str
+) -> None:
+    span = Span(MarketId(market), Height(first), Height(first))
+    price = PriceCorrection(span, False, (first,), (Ticks(PRICE),))
+
+    with pytest.raises(CorrectionsError, match=words):
+        run(chain, 29, Corrections(prices=(price,)))
+
+
 def test_leaving_out_what_the_protocol_did_is_refused(chain: Chain) -> None:
     block = chain.seal(*chain.reports(PRICE + 10))
     own = next(tx for tx in block.transactions if tx.sender == SYSTEM_ACCOUNT)

@@ -9,14 +9,11 @@ from hypothesis import strategies as st
 from node.audit.corrections import NONE, Corrections, PriceCorrection, Span
 from node.audit.statement import OUT_OF_NOTHING, Audit, Counts, Row, audit
 from node.chain import keys
-from node.chain.genesis import Genesis
-from node.consensus.faults import Fault, FaultKind, Faults, Stage
+from node.consensus.faults import FaultKind
 from node.errors import OperatorError
 from node.perp.account import VAULT
-from node.snapshot.apply import apply_plan
 from node.snapshot.directory import SnapshotDirectory
-from node.snapshot.draft import make_plan, reference_of
-from node.units import Address, FundingIndex, Hash32, Height, MarketId, Ticks, TimeMs
+from node.units import Address, Hash32, Height, MarketId, Ticks
 from tests.audit.incident import (
     BIDDER,
     LONG,
@@ -24,15 +21,11 @@ from tests.audit.incident import (
     RIGHT,
     SIZE,
     Incident,
-    make_incident_genesis,
     tell_incident,
 )
+from tests.audit.lie import Twins
 from tests.audit.play import ETH, open_table, play
 from tests.helpers.chain import BTC, USDC, Chain
-from tests.snapshot.story import certify, export, make_story_genesis
-
-OLD_INDEX = FundingIndex(160_000 * 10**9)
-"""1e-9 atoms a lot: 4,500 lots that had this for nothing would gain 720 USDC."""
 
 
 @pytest.fixture(scope="module")
@@ -162,49 +155,9 @@ def people_of(chain: Chain, first: Height) -> list[Hash32]:
 # --- a sequencer that lies ------------------------------------------------------------------------
 
 
-def old_market(genesis: Genesis) -> Genesis:
-    """Let funding have a long history, as on the day that its index became zero."""
-    markets = [market._replace(funding_index=OLD_INDEX) for market in genesis.markets]
-    return genesis._replace(markets=tuple(markets))
-
-
-class Twins:
-    """Two chains with one history; one of them then lies in a number, and goes on."""
-
-    def __init__(self, genesis: Genesis) -> None:
-        self.liar, self.honest = (tell_opening(genesis) for _ in range(2))
-        self.first = Height(self.liar.head.header.number + 1)
-        self.snapshot = self.liar.head
-
-    def lie(self, kind: FaultKind, target: MarketId | Address, value: int) -> None:
-        """Make a number wrong between two blocks, and seal the same inputs on both chains."""
-        faults = Faults(self.liar.blockchain, self.liar.kv)
-        faults.inject(Fault(kind, Stage.CACHE, target, value))
-        for _ in range(3):
-            reports = self.liar.reports(RIGHT)
-            deposit = MAKER.call("Exchange", "deposit", USDC)
-            for chain in (self.liar, self.honest):
-                chain.seal(*reports, deposit)
-
-    def audit(self) -> Audit:
-        return audit(self.liar.blockchain, self.first, self.liar.head, NONE)
-
-
-def tell_opening(genesis: Genesis) -> Chain:
-    """Return a chain on which the long has bought and the bidder bids and offers."""
-    for person in (LONG, MAKER, BIDDER):
-        person.nonce = 0
-    chain = Chain(genesis)
-    chain.open_market(RIGHT)
-    chain.seal(*chain.reports(RIGHT), MAKER.order(-SIZE, RIGHT))
-    chain.seal(*chain.reports(RIGHT), LONG.order(SIZE, RIGHT, tif=1))
-    chain.seal(*chain.reports(RIGHT), BIDDER.order(900, RIGHT - 10), BIDDER.order(-900, RIGHT + 10))
-    return chain
-
-
 @pytest.fixture
 def twins() -> Twins:
-    return Twins(old_market(make_incident_genesis()))
+    return Twins()
 
 
 def test_a_funding_index_reset_to_zero_is_told_account_by_account(twins: Twins) -> None:
@@ -258,31 +211,17 @@ def test_money_made_of_nothing_has_a_row_of_its_own(twins: Twins) -> None:
     require_sums(found)
 
 
-def test_the_branch_that_a_fork_left_is_audited_by_its_tip(tmp_path: Path) -> None:
-    story = make_story_genesis(validators=True)
-    genesis = old_market(make_incident_genesis())._replace(
-        council=story.council, sequencer=story.sequencer, validators=story.validators
-    )
-    twins = Twins(genesis)
-    chain, directory = twins.liar, SnapshotDirectory(tmp_path)
-    manifest = export(chain, twins.snapshot, directory)
-    certify(chain, directory, manifest)
+def test_the_branch_that_a_fork_left_is_audited_by_its_tip(twins: Twins, tmp_path: Path) -> None:
     twins.lie(FaultKind.FUNDING_INDEX, BTC, 0)
-    tip, unforked = chain.head, twins.audit()
-    plan = make_plan(
-        chain.blockchain,
-        reference_of(manifest),
-        reason="an index became zero",
-        time_ms=TimeMs(chain.time_ms + 60_000),
-    )
-    fork = apply_plan(chain.blockchain, plan)
+    chain, tip, unforked = twins.liar, twins.liar.head, twins.audit()
+    fork = twins.fork(SnapshotDirectory(tmp_path))
 
     found = audit(chain.blockchain, twins.first, tip, NONE)
 
     assert fork.header.parent_hash == twins.snapshot.hash
     assert chain.blockchain.block_at(tip.header.number) is None
     assert found.state_root == twins.honest.head.header.state_root
-    assert found._replace(last=tip) == unforked
+    assert found == unforked
 
 
 # --- what is not kept -----------------------------------------------------------------------------

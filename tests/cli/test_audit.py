@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,22 +10,27 @@ from typing import Any
 
 import pytest
 
+from node.chain import keys
 from node.chain.genesis import render_genesis
 from node.cli.main import main
+from node.consensus.faults import FaultKind
 from node.crypto import checksum_address
 from node.governance.refund import compute_root, parse_refunds
 from node.perp.account import VAULT
+from node.snapshot.directory import SnapshotDirectory
 from node.state.kv import LevelDb
-from node.units import Height
+from node.units import Hash32, Height
 from tests.audit.incident import (
     BIDDER,
     LONG,
+    MAKER,
     RIGHT,
     Incident,
     make_incident_genesis,
     tell_incident,
 )
-from tests.helpers.chain import USDC
+from tests.audit.lie import Twins, make_lie_genesis
+from tests.helpers.chain import BTC, USDC
 
 LOST = 163 * USDC
 
@@ -278,3 +284,61 @@ def test_who_is_owed_is_not_the_system(perpnode: Any, auditor: Auditor) -> None:
         "0",
     )
     assert Height(document["report"]["range"]["first"]) == auditor.wrong
+
+
+# --- a branch that a fork left --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a sequencer that lied, after the fork that left its lie."""
+    data_dir = tmp_path_factory.mktemp("forked") / "node"
+    database = LevelDb(data_dir / "db")
+    twins = Twins(database, data_dir / "HEAD")
+    twins.lie(FaultKind.FUNDING_INDEX, BTC, 0)
+    twins.fork(SnapshotDirectory(data_dir / "snapshots"))
+    database.close()
+    (data_dir / "genesis.json").write_text(render_genesis(make_lie_genesis()))
+    return data_dir
+
+
+def test_what_a_fork_left_is_audited_by_its_number(perpnode: Any, forked: Path) -> None:
+    text = perpnode(["audit", "--fork", "1", "--data-dir", str(forked)])
+
+    assert column(text, "loss")[checksum_address(MAKER.address)] == "748.145000"
+    assert column(text, "funding")[checksum_address(LONG.address)] == "-720.000000"
+    assert column(text, "loss")["total"] == "0.000000"
+    # No interest, no FundingAccrued: the lie is seen where funding was settled by it.
+    assert "first difference\tblock 34, market 1, FundingSettled: was FundingSettled(" in text
+
+
+@pytest.mark.parametrize("first", ["34", "0:34"])
+def test_a_block_of_a_branch_that_was_left_names_the_branch(
+    perpnode: Any, forked: Path, first: str
+) -> None:
+    at = ["--data-dir", str(forked), "--json"]
+
+    report = json.loads(perpnode(["audit", first, "0:36", *at]))["report"]
+
+    assert report["range"]["fork_id"] == 0
+    assert report == json.loads(perpnode(["audit", "--fork", "1", *at]))["report"]
+
+
+def test_two_blocks_of_two_branches_are_refused(perpnode: Any, forked: Path) -> None:
+    error = perpnode(["audit", "1:34", "0:36", "--data-dir", str(forked)], status=1)
+
+    assert "is not on the branch of block 36" in error
+
+
+def test_a_tip_that_is_not_here_is_named(perpnode: Any, forked: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(forked, copy)
+    database = LevelDb(copy / "db")
+    tip = database.get(keys.orphan_row(0, Height(36)))
+    assert tip is not None
+    database.write([], [keys.block_row(Hash32(tip))])
+    database.close()
+
+    error = perpnode(["audit", "--fork", "1", "--data-dir", str(copy)], status=1)
+
+    assert f"the tip that fork 1 left, block 36 0x{tip.hex()}, is not here" in error
