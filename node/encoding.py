@@ -44,32 +44,46 @@ RlpList = list[Any]
 RLP_DEPTH_MAX = 64
 """Deeper nesting is refused; a trie node or a transaction needs less than 20."""
 
-_LENGTH_1 = [bytes([0x80 + n]) for n in range(56)]
-_LIST_1 = [bytes([0xC0 + n]) for n in range(56)]
+
+def rlp_prefix(offset: int, length: int) -> bytes:
+    """Return the prefix of a string (offset 0x80) or list (0xC0) of so many bytes."""
+    if length < 56:
+        return bytes((offset + length,))
+    digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((offset + 55 + len(digits),)) + digits
+
+
+_PREFIXED_MAX = 2_048
+"""Up to here prefixes are looked up: longer than a trie node, a receipt or an order."""
+_STRING_PREFIXES = [rlp_prefix(0x80, length) for length in range(_PREFIXED_MAX)]
+_LIST_PREFIXES = [rlp_prefix(0xC0, length) for length in range(_PREFIXED_MAX)]
 
 
 def rlp_encode(item: RlpItem) -> bytes:
     """Return the rlp of a byte string or of a nested sequence of byte strings."""
     if isinstance(item, bytes):
-        length = len(item)
-        if length < 56:
-            return item if length == 1 and item[0] < 0x80 else _LENGTH_1[length] + item
-        return rlp_prefix(0x80, length) + item
+        return rlp_string(item)
     assert not isinstance(item, str), "rlp knows bytes, not text"
     payload = b"".join([rlp_encode(element) for element in item])
     return rlp_list_of(payload)
 
 
+def rlp_string(data: bytes) -> bytes:
+    """Return the rlp of a byte string."""
+    length = len(data)
+    if length == 1 and data[0] < 0x80:
+        return data
+    if length < _PREFIXED_MAX:
+        return _STRING_PREFIXES[length] + data
+    return rlp_prefix(0x80, length) + data
+
+
 def rlp_list_of(payload: bytes) -> bytes:
     """Return the rlp list whose elements, already encoded, are joined in `payload`."""
     length = len(payload)
-    return _LIST_1[length] + payload if length < 56 else rlp_prefix(0xC0, length) + payload
-
-
-def rlp_prefix(offset: int, length: int) -> bytes:
-    """Return the prefix of a string (offset 0x80) or list (0xC0) of 56 bytes or more."""
-    digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([offset + 55 + len(digits)]) + digits
+    if length < _PREFIXED_MAX:
+        return _LIST_PREFIXES[length] + payload
+    return rlp_prefix(0xC0, length) + payload
 
 
 def rlp_decode(data: bytes) -> bytes | RlpList:

@@ -207,6 +207,14 @@ def bloom_of(logs: Iterable[Log]) -> bytes:
     return bits.to_bytes(BLOOM_SIZE, "big")
 
 
+def join_blooms(blooms: Iterable[bytes]) -> bytes:
+    """Return the bloom filter of everything that is in one of these."""
+    bits = 0
+    for bloom in blooms:
+        bits |= int.from_bytes(bloom, "big")
+    return bits.to_bytes(BLOOM_SIZE, "big")
+
+
 def bloom_contains(bloom: bytes, value: bytes) -> bool:
     """Return False if no log under this bloom has the address or topic; True if one may."""
     bits = _bloom_bits(value)

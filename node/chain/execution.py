@@ -23,7 +23,7 @@ from node.chain.development import (
     process_call_begin,
     process_operation,
 )
-from node.chain.ledger import StateLedger
+from node.chain.ledger import Native, StateLedger
 from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
 from node.chain.transaction import Transaction, effective_gas_price
 from node.chain.transition import encode_transition
@@ -76,6 +76,10 @@ class BlockInput(NamedTuple):
     """Calldata of Governance: actions that the council signed, each in a system transaction."""
     development: Sequence[Operation] = ()
     """Development operations, each in a system transaction (DESIGN section 9)."""
+
+
+Body = list[tuple[Transaction, int]]
+"""Transactions in executed order, each with the gas that it uses."""
 
 
 class Applied(NamedTuple):
@@ -140,14 +144,14 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
 
 def split_by_class(
     transactions: Sequence[Transaction], ledger: StateLedger, gas_limit: int
-) -> list[list[Transaction]]:
+) -> list[Body]:
     """Return the body by effective class; refuse a body out of order or over its gas (O8).
 
     A transaction's effective class is the latest of its own and of its sender's earlier ones in
     the block, so that a nonce chain can't pull a taker forward. The last class may use the whole
     gas limit, the others together two thirds of it.
     """
-    bodies: list[list[Transaction]] = [[] for _ in ActionClass]
+    bodies: list[Body] = [[] for _ in ActionClass]
     latest_by_sender: dict[Address, ActionClass] = {}
     latest = ActionClass.GOVERNANCE
     gas = 0
@@ -157,15 +161,12 @@ def split_by_class(
         if effective < latest:
             raise BodyMismatch(ledger.height, f"transactions[{index}].class", effective, latest)
         latest = latest_by_sender[tx.sender] = effective
-        gas += transaction_gas(tx)
-        if gas > class_gas_limit(effective, gas_limit):
-            raise BodyMismatch(
-                ledger.height,
-                f"transactions[{index}].gas",
-                gas,
-                class_gas_limit(effective, gas_limit),
-            )
-        bodies[effective].append(tx)
+        own_gas = transaction_gas(tx)
+        gas += own_gas
+        limit = class_gas_limit(effective, gas_limit)
+        if gas > limit:
+            raise BodyMismatch(ledger.height, f"transactions[{index}].gas", gas, limit)
+        bodies[effective].append((tx, own_gas))
     return bodies
 
 
@@ -181,9 +182,7 @@ def split_calls(operations: Sequence[Operation]) -> list[list[Call]]:
     return calls
 
 
-def require_halt_obeyed(
-    ledger: StateLedger, block: BlockInput, bodies: Sequence[Sequence[Transaction]]
-) -> None:
+def require_halt_obeyed(ledger: StateLedger, block: BlockInput, bodies: Sequence[Body]) -> None:
     """Refuse a block that a HALTED chain may not have (X1).
 
     It may have one for governance, and the one that ends a maintenance window (X3).
@@ -251,13 +250,11 @@ class _Run:
             data = encode_operation(operation)
             self._append_system_transaction(data, tuple(self._take_logs()))
 
-    def apply_transactions(
-        self, transactions: Sequence[Transaction], calls: Sequence[Call] = ()
-    ) -> None:
+    def apply_transactions(self, body: Body, calls: Sequence[Call]) -> None:
         """Apply people's transactions, in order, then what is done in their name."""
         self._protocol_logs += self._take_logs()
-        for tx in transactions:
-            self._apply_transaction(tx)
+        for tx, gas in body:
+            self._apply_transaction(tx, gas)
         for call in calls:
             self._apply_call(call)
 
@@ -298,9 +295,8 @@ class _Run:
         logs = tuple(self._take_logs())
         self._append_system_transaction(encode_operation(call), logs, status=status, output=output)
 
-    def _apply_transaction(self, tx: Transaction) -> None:
+    def _apply_transaction(self, tx: Transaction, gas: int) -> None:
         ledger = self._ledger
-        gas = transaction_gas(tx)
         price = effective_gas_price(tx, self._block.base_fee)
         try:
             self._fees += charge(ledger, tx, gas=gas, price=price)
@@ -370,12 +366,10 @@ def charge(ledger: StateLedger, tx: Transaction, *, gas: int, price: Wei) -> int
         raise NonceTooHigh(tx.nonce, nonce)
     if tx.gas_limit < gas:
         raise IntrinsicGasTooLow(tx.gas_limit, gas)
-    fee = gas * price
-    if native.balance < max_cost(tx):
-        raise InsufficientFunds(tx.sender, native.balance, max_cost(tx))
-    ledger.set_native(
-        tx.sender, native._replace(nonce=nonce + 1, balance=Wei(native.balance - fee))
-    )
+    fee, cost = gas * price, max_cost(tx)
+    if native.balance < cost:
+        raise InsufficientFunds(tx.sender, native.balance, cost)
+    ledger.set_native(tx.sender, Native(nonce + 1, Wei(native.balance - fee), native.code_hash))
     return fee
 
 

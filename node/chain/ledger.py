@@ -8,7 +8,7 @@ is undone exactly, books included. What is kept in memory from block to block is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from node.chain import keys
@@ -57,6 +57,36 @@ class Moment(NamedTuple):
     parent_time_ms: TimeMs
 
 
+class _Books(dict[MarketId, Book]):
+    """This block's own forks of the markets' books, made when first asked for."""
+
+    __slots__ = ("_derived", "_journal")
+
+    def __init__(self, derived: Derived, journal: Journal) -> None:
+        self._derived = derived
+        self._journal = journal
+
+    def __missing__(self, market: MarketId) -> Book:
+        book = self[market] = self._derived.book(market).fork(self._journal)
+        return book
+
+
+class _Params(dict[MarketId, MarketParams]):
+    """The markets' parameters as the block began."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: OverlayTable[MarketId, MarketParams]) -> None:
+        self._table = table
+
+    def __missing__(self, market: MarketId) -> MarketParams:
+        params = self._table.before(market)
+        if params is None:
+            raise KeyError(market)
+        self[market] = params
+        return params
+
+
 class StateLedger:
     """The one implementation of the ledgers that `perp` and `system` declare."""
 
@@ -79,7 +109,9 @@ class StateLedger:
         """What happened since `take_events`."""
         self.taken: list[SystemEvent] = []
         """What happened before."""
-        self._books: dict[MarketId, Book] = {}
+        self._books = _Books(derived, self.journal)
+        self.book: Callable[[MarketId], Book] = self._books.__getitem__
+        """Return this block's own fork of the market's book."""
         self.natives: dict[Address, Native] = {}
         self._native_base: dict[Address, Native] = {}
 
@@ -112,6 +144,10 @@ class StateLedger:
         self.permit_nonces = table(keys.PERMIT_NONCES)
         self.faucet_claims = table(keys.FAUCET_CLAIMS)
         self._market_params = table(keys.MARKET_PARAMS)
+        self.market_params: Callable[[MarketId], MarketParams] = _Params(
+            self._market_params
+        ).__getitem__
+        """Return the market's parameters, as the block began; KeyError if there was none."""
         self._market_ids = table(keys.MARKET_IDS)
         self._chain_status = table(keys.CHAIN_STATUS)
         self._chain_params = table(keys.CHAIN_PARAMS)
@@ -152,13 +188,6 @@ class StateLedger:
         known = self._market_ids.get(None)
         return () if known is None else known.ids
 
-    def market_params(self, market: MarketId) -> MarketParams:
-        """Return the market's parameters, as the block began; KeyError if there was none."""
-        params = self._market_params.before(market)
-        if params is None:
-            raise KeyError(market)
-        return params
-
     def next_market_params(self, market: MarketId) -> MarketParams:
         """Return the market's parameters from the next block on; KeyError if there is none."""
         params = self._market_params.get(market)
@@ -190,13 +219,6 @@ class StateLedger:
     def set_maintenance(self, window: Maintenance | None, /) -> None:
         """Write the maintenance window."""
         self._maintenance.set(None, window)
-
-    def book(self, market: MarketId) -> Book:
-        """Return this block's own fork of the market's book."""
-        book = self._books.get(market)
-        if book is None:
-            book = self._books[market] = self.derived.book(market).fork(self.journal)
-        return book
 
     def holders(self) -> Sequence[Address]:
         """Return every account with an open position, ascending."""

@@ -6,10 +6,10 @@ from node.chain.block import (
     Extension,
     Header,
     block_size,
-    bloom_of,
     encode_extension,
     encode_receipt,
     header_hash,
+    join_blooms,
 )
 from node.chain.execution import Applied, BlockInput
 from node.crypto import keccak256
@@ -37,7 +37,7 @@ def seal(
         state_root=state_root,
         transactions_root=ordered_root([tx.raw for tx in applied.transactions]),
         receipts_root=ordered_root([encode_receipt(each) for each in applied.receipts]),
-        logs_bloom=bloom_of([log for receipt in applied.receipts for log in receipt.logs]),
+        logs_bloom=join_blooms([each.bloom for each in applied.receipts]),
         difficulty=0,
         number=Height(0 if parent is None else parent.number + 1),
         gas_limit=inputs.gas_limit,

@@ -40,6 +40,9 @@ class Waiting(NamedTuple):
     """A transaction that waits."""
 
     tx: Transaction
+    gas: int
+    action_class: ActionClass
+    """Its own, before its sender's earlier nonces count."""
     arrival: int
     """Counts admissions; a replacement arrives anew."""
 
@@ -80,10 +83,10 @@ class Selection:
         self._gas_left = [class_gas_limit(each, gas_limit) for each in ActionClass]
         """What a class may still use; a class uses up the classes' after it as well."""
 
-    def take(self, tx: Transaction, turn: Turn) -> bool:
+    def take(self, waiting: Waiting, turn: Turn) -> bool:
         """Take a sender's next transaction if it fits; else end the sender's turn."""
-        effective = max(turn.latest, classify(tx.to, tx.data))
-        gas = transaction_gas(tx)
+        tx, gas, own, _ = waiting
+        effective = max(turn.latest, own)
         turn.balance -= max_cost(tx)
         is_later = effective > self._latest
         if is_later or turn.balance < 0 or gas > min(self._gas_left[effective:]):
@@ -132,7 +135,7 @@ class Mempool:
         """Admit a transaction, or raise the InvalidTransaction that says why not."""
         require_admissible(tx, self._blockchain.genesis)
         with self._lock:
-            self._add(tx)
+            self._add(tx, gas)
         for listener in self._listeners:
             listener(tx)
 
@@ -193,12 +196,12 @@ class Mempool:
                 own = self._by_sender[sender]
                 follower: Waiting | None = waiting
                 while follower is not None and follower.arrival <= waiting.arrival:
-                    if not selection.take(follower.tx, turn):
+                    if not selection.take(follower, turn):
                         break
                     follower = own.get(turn.nonce)
         return selection.transactions()
 
-    def _add(self, tx: Transaction) -> None:
+    def _add(self, tx: Transaction, gas: int) -> None:
         if tx.hash in self._by_hash:
             raise AlreadyKnown(tx.hash)
         sender = self._sender(tx.sender)
@@ -207,8 +210,9 @@ class Mempool:
         fork_id = self._blockchain.head.block.extension.fork_id
         if tx.nonce >= compute_nonce_floor(fork_id + 1):
             raise NonceTooHigh(tx.nonce, sender.nonce)
-        if max_cost(tx) > sender.balance:
-            raise InsufficientFunds(tx.sender, sender.balance, max_cost(tx))
+        cost = max_cost(tx)
+        if cost > sender.balance:
+            raise InsufficientFunds(tx.sender, sender.balance, cost)
         own = self._by_sender.get(tx.sender, {})
         replaced = own.get(tx.nonce)
         if replaced is not None:
@@ -219,7 +223,7 @@ class Mempool:
         elif len(own) >= SENDER_TRANSACTIONS_MAX:
             raise MempoolFull(SENDER_TRANSACTIONS_MAX)
         self._arrivals += 1
-        waiting = Waiting(tx, self._arrivals)
+        waiting = Waiting(tx, gas, classify(tx.to, tx.data), self._arrivals)
         self._by_sender.setdefault(tx.sender, {})[tx.nonce] = waiting
         self._by_hash[tx.hash] = waiting
 

@@ -188,6 +188,10 @@ class Book:
         owned = self._owners.get(owner)
         return owned.clients.get(client_id) if owned else None
 
+    def owned_by(self, owner: Address) -> Owned | None:
+        """Return what an account has here, to read at once; None if nothing."""
+        return self._owners.get(owner)
+
     def exposure_of(self, owner: Address) -> Exposure:
         """Return what G2 reserves for, without walking the account's orders."""
         owned = self._owners.get(owner)

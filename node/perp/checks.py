@@ -91,7 +91,8 @@ def check_book(ledger: Ledger, market: MarketId, order_ids: Sequence[OrderId]) -
         raise InvariantViolation(
             ledger.height, f"market {market}, best bid", bid.price, f"below {ask.price}", "I2"
         )
-    orders = [book.orders[order_id] for order_id in order_ids if order_id in book.orders]
+    resting = book.orders
+    orders = [resting[order_id] for order_id in order_ids if order_id in resting]
     check_reduce_only(ledger, market, orders)
     for order in orders:
         if order.size == 0 or order.price <= 0:
@@ -102,7 +103,8 @@ def check_book(ledger: Ledger, market: MarketId, order_ids: Sequence[OrderId]) -
                 "size not 0, price positive",
                 "I2",
             )
-        check_membership(ledger, order.owner, market)
+    for owner in sorted({order.owner for order in orders}):
+        check_membership(ledger, owner, market)
 
 
 def check_reduce_only(ledger: Ledger, market: MarketId, orders: Sequence[Order]) -> None:
@@ -122,9 +124,7 @@ def check_reduce_only(ledger: Ledger, market: MarketId, orders: Sequence[Order])
 def check_membership(ledger: Ledger, owner: Address, market: MarketId) -> None:
     """I2: an account lists exactly the markets that its margin must look at."""
     is_member = (
-        ledger.positions.get((owner, market)) is not None
-        or len(ledger.book(market).orders_of(owner)) > 0
-        or len(ledger.book(market).triggers_of(owner)) > 0
+        ledger.positions.get((owner, market)) is not None or ledger.book(market).count_of(owner) > 0
     )
     check_equal(
         ledger,

@@ -78,7 +78,7 @@ class Ledger(Protocol):
     def next_market_ids(self) -> Sequence[MarketId]:
         """All markets from the next block on."""
 
-    def market_params(self, market: MarketId) -> MarketParams:
+    def market_params(self, market: MarketId, /) -> MarketParams:
         """Return the market's parameters, as the block began; KeyError if there was none."""
 
     def next_market_params(self, market: MarketId) -> MarketParams:
@@ -156,7 +156,7 @@ class Ledger(Protocol):
     def silent(self, time_ms: TimeMs, /) -> Sequence[Address]:
         """Return whose deadline has come, inclusive, by deadline, then account (derived)."""
 
-    def book(self, market: MarketId) -> Book:
+    def book(self, market: MarketId, /) -> Book:
         """Return the market's open orders and triggers, to read and to change."""
 
     def holders(self) -> Sequence[Address]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.perp.account import get_own_fraction
-from node.perp.book import NO_EXPOSURE, Book
+from node.perp.book import Book
 from node.perp.funding import compute_pending
 from node.perp.ledger import Ledger
 from node.perp.mark import get_mark
@@ -118,7 +118,7 @@ def compute_market_risk_at(
     params = ledger.market_params(market)
     position = ledger.positions.get((owner, market))
     book = ledger.book(market)
-    exposure = book.exposure_of(owner)
+    owned = book.owned_by(owner)
     value = mark * params.k
     equity = size = held = quoted = 0
     maintenance = Quote(0)
@@ -131,13 +131,14 @@ def compute_market_risk_at(
             equity += div_floor(compute_pending(funding, position), PPB)
         maintenance = compute_maintenance(params, Quote(held))
     open_notional = Quote(held)
-    if exposure is not NO_EXPOSURE:
-        open_notional = Quote(max(exposure.buys + size, exposure.sells - size) * value)
-        quoted = max(exposure.buys, exposure.sells) * value
+    if owned is not None:
+        buys, sells = owned.buys, owned.sells
+        open_notional = Quote(max(buys + size, sells - size) * value)
+        quoted = max(buys, sells) * value
     initial = compute_initial(params, open_notional, _get_own(ledger, owner, market))
     if params.taker_fee_ppm > 0:
         initial = Quote(initial + mul_div_ceil(open_notional, params.taker_fee_ppm, PPM))
-    if exposure.highest_buy > mark or 0 < exposure.lowest_sell < mark:
+    if owned is not None and owned.crosses(mark):
         initial = Quote(initial + _compute_loss_through(book, owner, mark) * params.k)
     return MarketRisk(
         Quote(equity), initial, maintenance, open_notional, Quote(held), Quote(quoted)

@@ -68,6 +68,11 @@ class Owned:
         other.value = self.value
         return other
 
+    def crosses(self, mark: Ticks) -> bool:
+        """Tell whether any order of `buy_keys` and `sell_keys` is priced through the mark (G2)."""
+        buys, sells = self.buy_keys, self.sell_keys
+        return bool((buys and buys[-1][0] > mark) or (sells and sells[0][0] < mark))
+
     def is_empty(self) -> bool:
         """Tell whether nothing is open."""
         return not self.orders and not self.triggers

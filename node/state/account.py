@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from node.crypto import EMPTY_HASH
+from node.encoding import rlp_list_of, rlp_string
 from node.errors import EncodingError
-from node.state.node import EMPTY_TRIE_ROOT, rlp_list, rlp_string, string_of_rlp
+from node.state.node import EMPTY_TRIE_ROOT, string_of_rlp
 from node.units import Address, Hash32, Wei
 
 EMPTY_CODE_HASH = EMPTY_HASH
@@ -39,7 +40,7 @@ class Changes(NamedTuple):
 
 def encode_account(nonce: int, balance: int, *, storage_root: bytes, code_hash: bytes) -> bytes:
     """Return the RLP of an account leaf's value."""
-    return rlp_list(
+    return rlp_list_of(
         rlp_string(nonce.to_bytes((nonce.bit_length() + 7) // 8, "big"))
         + rlp_string(balance.to_bytes((balance.bit_length() + 7) // 8, "big"))
         + b"\xa0"

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from node.crypto import keccak256
+from node.encoding import rlp_list_of, rlp_string
 from node.errors import EncodingError
 from node.units import Hash32
 
@@ -67,31 +68,6 @@ Node = Leaf | Extension | Branch
 EMPTY_BRANCH = Branch(0, b"", b"\x80" * 17)
 
 
-def _head(size: int, short: int) -> bytes:
-    if size < 56:
-        return bytes((short + size,))
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((short + 55 + len(length),)) + length
-
-
-_STRING_HEADS = [_head(size, 0x80) for size in range(1024)]
-_LIST_HEADS = [_head(size, 0xC0) for size in range(2048)]
-
-
-def rlp_string(data: bytes) -> bytes:
-    """Return the RLP of a byte string."""
-    size = len(data)
-    if size == 1 and data[0] < 0x80:
-        return data
-    return (_STRING_HEADS[size] if size < 1024 else _head(size, 0x80)) + data
-
-
-def rlp_list(payload: bytes) -> bytes:
-    """Return the RLP of a list whose items' RLP is `payload`."""
-    size = len(payload)
-    return (_LIST_HEADS[size] if size < 2048 else _head(size, 0xC0)) + payload
-
-
 def string_of_rlp(data: bytes) -> bytes:
     """Return the byte string whose whole RLP is `data`; EncodingError if it is none."""
     start, end = _item(data, 0) if data else (0, -1)
@@ -102,7 +78,7 @@ def string_of_rlp(data: bytes) -> bytes:
 
 def encode_node(node: Node) -> bytes:
     """Return a node's RLP, the bytes that are hashed and that a proof lists."""
-    return rlp_list(_payload_of(node))
+    return rlp_list_of(_payload_of(node))
 
 
 def encode_row(node: Node) -> tuple[bytes, bytes]:
@@ -115,14 +91,13 @@ def encode_row(node: Node) -> tuple[bytes, bytes]:
         location = node[2]
         heads = _LEAF_HEADS if type(node) is Leaf else _EXTENSION_HEADS
         row = heads[1] + location + payload if location else heads[0] + payload
-    size = len(payload)
-    return (_LIST_HEADS[size] if size < 2048 else _head(size, 0xC0)) + payload, row
+    return rlp_list_of(payload), row
 
 
 def rlp_of_row(row: bytes) -> bytes:
     """Return the RLP of a row's node, IndexError if the row is too short."""
     mask = row[1] << 8 | row[2]
-    return rlp_list(row[_HEAD_SIZE + LOCATION_SIZE * mask.bit_count() :])
+    return rlp_list_of(row[_HEAD_SIZE + LOCATION_SIZE * mask.bit_count() :])
 
 
 def decode_row(row: bytes, start: int = 0) -> Node:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from node.crypto import keccak256
+from node.encoding import rlp_list_of, rlp_string
 from node.state.node import (
     EMPTY_REFERENCE,
     EMPTY_TRIE_ROOT,
@@ -17,8 +18,6 @@ from node.state.node import (
     encode_leaf_path,
     encode_node,
     get_child,
-    rlp_list,
-    rlp_string,
 )
 from node.units import Hash32
 
@@ -81,7 +80,7 @@ def _build(
     """Return the RLP of the node above entries[low:high]; put those below it into `nodes`."""
     first, value = entries[low]
     if high - low == 1:
-        return rlp_list(_leaf_path(first[depth:]) + rlp_string(value))
+        return rlp_list_of(_leaf_path(first[depth:]) + rlp_string(value))
     last = entries[high - 1][0]
     fork = depth
     while first[fork] == last[fork]:
@@ -94,7 +93,7 @@ def _build(
             end += 1
         references[SLOT[digit]] = _refer(_build(entries, low, end, fork + 1, nodes), nodes)
         low = end
-    branch = rlp_list(b"".join(references) + b"\x80")
+    branch = rlp_list_of(b"".join(references) + b"\x80")
     if fork == depth:
         return branch
     return encode_node(Extension(first[depth:fork], _refer(branch, nodes), b""))

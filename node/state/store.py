@@ -9,6 +9,7 @@ reads.
 
 from typing import NamedTuple
 
+from node.encoding import rlp_string
 from node.errors import MissingState
 from node.state.account import (
     EMPTY_CODE_HASH,
@@ -26,7 +27,7 @@ from node.state.flat import (
     tag_row,
 )
 from node.state.kv import KeyValue, View
-from node.state.node import EMPTY_TRIE_ROOT, Leaf, rlp_string
+from node.state.node import EMPTY_TRIE_ROOT, Leaf
 from node.state.reader import State, StateReader, StateTables, path_of, storage_root_of
 from node.state.trie import Batch, Change, Nodes, Pointer, Root, get_leaf
 from node.units import Address, Hash32, Wei

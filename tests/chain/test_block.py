@@ -31,6 +31,7 @@ from node.chain.block import (
     encode_receipts,
     encode_wire_block,
     header_hash,
+    join_blooms,
 )
 from node.chain.system_transaction import build_system_transaction
 from node.chain.transaction import (
@@ -255,6 +256,12 @@ def test_bloom_agrees_with_the_plain_definition(some: list[Log]) -> None:
 
     assert bloom == plain_bloom(values)
     assert all(bloom_contains(bloom, value) for value in values)
+
+
+@given(st.lists(logs, max_size=4), st.lists(logs, max_size=4))
+def test_joined_blooms_are_the_bloom_of_all_logs(some: list[Log], others: list[Log]) -> None:
+    assert join_blooms([bloom_of(some), bloom_of(others)]) == bloom_of(some + others)
+    assert join_blooms([]) == bytes(256)
 
 
 def test_bloom_does_not_contain_what_no_log_has() -> None:

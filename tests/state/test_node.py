@@ -5,6 +5,7 @@ import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.encoding import rlp_string
 from node.errors import EncodingError
 from node.state.account import decode_account, encode_account
 from node.state.node import (
@@ -21,7 +22,6 @@ from node.state.node import (
     get_child,
     get_slots,
     put_children,
-    rlp_string,
     string_of_rlp,
 )
 from node.units import Hash32, Wei
