@@ -27,6 +27,7 @@ from node.encoding import (
     rlp_encode,
     rlp_int,
     rlp_list_of,
+    rlp_string,
 )
 from node.errors import EncodingError, InvalidTransaction
 from node.system.logs import Log
@@ -185,8 +186,8 @@ def encode_receipt(receipt: Receipt) -> bytes:
     logs = b"".join([_encode_log(log) for log in receipt.logs])
     encoded = rlp_list_of(
         (b"\x01" if receipt.status else b"\x80")
-        + rlp_encode(rlp_int(receipt.cumulative_gas))
-        + rlp_encode(receipt.bloom)
+        + rlp_string(rlp_int(receipt.cumulative_gas))
+        + rlp_string(receipt.bloom)
         + rlp_list_of(logs)
     )
     return encoded if receipt.type == LEGACY else bytes([receipt.type]) + encoded
@@ -194,7 +195,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
 
 def _encode_log(log: Log) -> bytes:
     topics = b"".join([b"\xa0" + topic for topic in log.topics])
-    return rlp_list_of(b"\x94" + log.address + rlp_list_of(topics) + rlp_encode(log.data))
+    return rlp_list_of(b"\x94" + log.address + rlp_list_of(topics) + rlp_string(log.data))
 
 
 def bloom_of(logs: Iterable[Log]) -> bytes:

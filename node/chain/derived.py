@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, TypeVar
 
 from node.chain import keys
@@ -31,7 +32,7 @@ class Derived:
     the next state. Immutable once it belongs to a head.
     """
 
-    __slots__ = ("_deadlines", "_reader", "_standing", "books", "recent")
+    __slots__ = ("_by_table", "_deadlines", "_reader", "_standing", "books", "recent")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Derived:
         self._deadlines = deadlines
         self.recent = recent
         """The latest blocks', newest first: the first that has a key has its record."""
+        self._by_table = tuple(zip(*recent, strict=True))
 
     def load(self, markets: Sequence[MarketId]) -> None:
         """Build everything now, so that readers in other threads only read."""
@@ -63,6 +65,10 @@ class Derived:
         show an old one once the newest, a deletion, is compacted away.
         """
         return Derived(reader, self.books, self._standing, self._deadlines, self.recent)
+
+    def recent_tables(self) -> Iterator[Sequence[Mapping[Any, Any]]]:
+        """Yield `recent` table by table, in their order; for ever where there is nothing recent."""
+        return iter(self._by_table) if self._by_table else repeat(())
 
     def book(self, market: MarketId) -> Book:
         """Return the market's book, loading it from its records if need be."""

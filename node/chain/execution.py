@@ -358,11 +358,11 @@ def charge(ledger: StateLedger, tx: Transaction, *, gas: int, price: Wei) -> int
 
     Raises InvalidTransaction if the transaction can't be in a block at this point.
     """
-    native = ledger.get_native(tx.sender)
-    nonce = ledger.get_nonce(tx.sender)
+    native, fork_id = ledger.get_native(tx.sender), ledger.status.fork_id
+    nonce = max(native.nonce, compute_nonce_floor(fork_id))
     if tx.nonce < nonce:
         raise NonceTooLow(tx.nonce, nonce)
-    if tx.nonce > nonce or tx.nonce >= compute_nonce_floor(ledger.status.fork_id + 1):
+    if tx.nonce > nonce or tx.nonce >= compute_nonce_floor(fork_id + 1):
         raise NonceTooHigh(tx.nonce, nonce)
     if tx.gas_limit < gas:
         raise IntrinsicGasTooLow(tx.gas_limit, gas)

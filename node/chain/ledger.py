@@ -116,10 +116,10 @@ class StateLedger:
         self._native_base: dict[Address, Native] = {}
 
         self._tables: list[OverlayTable[Any, Any]] = []
+        recent = derived.recent_tables()
 
         def table(place: Place[K, R]) -> OverlayTable[K, R]:
-            recent = [records[len(self._tables)] for records in derived.recent]
-            made = OverlayTable(place, reader, recent, self.journal)
+            made = OverlayTable(place, reader, next(recent), self.journal)
             self._tables.append(made)
             return made
 

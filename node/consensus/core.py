@@ -29,6 +29,7 @@ from node.chain.fill_table import Candle, find_candles
 from node.chain.funding_history import FundingInterval, find_intervals
 from node.chain.ledger import StateLedger
 from node.chain.log_search import FoundLog
+from node.chain.store import Place
 from node.chain.transaction import AccessList, Transaction, decode_transaction
 from node.config import Role
 from node.consensus.development import Development
@@ -367,7 +368,8 @@ class Core:
 
     async def transaction(self, tx_hash: Hash32) -> Located | None:
         """Return a transaction of the chain, None if it waits or never was."""
-        return await self._read(self._locate, tx_hash)
+        place = self._served.find_place(tx_hash)  # less than a thread; pollers find none
+        return None if place is None else await self._read(self._locate, place)
 
     def pending_transaction(self, tx_hash: Hash32) -> Transaction | None:
         """Return a transaction that waits."""
@@ -672,10 +674,7 @@ class Core:
             return None
         return Located(block, place.tx_index, receipts[place.tx_index])
 
-    def _locate(self, tx_hash: Hash32) -> Located | None:
-        place = self._served.find_place(tx_hash)
-        if place is None:
-            return None
+    def _locate(self, place: Place) -> Located | None:
         block = self._blockchain.store.load_block(place.block_hash)
         receipts = self._blockchain.store.load_receipts(place.block_hash)
         assert block is not None, "a place is written with its block"

@@ -83,9 +83,8 @@ class Selection:
         self._gas_left = [class_gas_limit(each, gas_limit) for each in ActionClass]
         """What a class may still use; a class uses up the classes' after it as well."""
 
-    def take(self, waiting: Waiting, turn: Turn) -> bool:
-        """Take a sender's next transaction if it fits; else end the sender's turn."""
-        tx, gas, own, _ = waiting
+    def take(self, tx: Transaction, turn: Turn, *, gas: int, own: ActionClass) -> bool:
+        """Take a sender's next transaction, of its own class, if it fits; else end its turn."""
         effective = max(turn.latest, own)
         turn.balance -= max_cost(tx)
         is_later = effective > self._latest
@@ -133,7 +132,7 @@ class Mempool:
 
     def add(self, tx: Transaction) -> None:
         """Admit a transaction, or raise the InvalidTransaction that says why not."""
-        require_admissible(tx, self._blockchain.genesis)
+        gas = require_admissible(tx, self._blockchain.genesis)
         with self._lock:
             self._add(tx, gas)
         for listener in self._listeners:
@@ -196,7 +195,8 @@ class Mempool:
                 own = self._by_sender[sender]
                 follower: Waiting | None = waiting
                 while follower is not None and follower.arrival <= waiting.arrival:
-                    if not selection.take(follower, turn):
+                    tx, gas, own_class, _ = follower
+                    if not selection.take(tx, turn, gas=gas, own=own_class):
                         break
                     follower = own.get(turn.nonce)
         return selection.transactions()
@@ -305,8 +305,8 @@ class Mempool:
             del self._by_sender[tx.sender]
 
 
-def require_admissible(tx: Transaction, genesis: Genesis) -> None:
-    """Raise InvalidTransaction for what no state of this chain would take."""
+def require_admissible(tx: Transaction, genesis: Genesis) -> int:
+    """Return the gas that it uses; raise InvalidTransaction for what no state here would take."""
     if tx.sender == SYSTEM_ACCOUNT:
         raise ReservedSender(tx.sender)
     validate_transaction(
@@ -318,6 +318,7 @@ def require_admissible(tx: Transaction, genesis: Genesis) -> None:
     gas = transaction_gas(tx)
     if tx.gas_limit < gas:
         raise IntrinsicGasTooLow(tx.gas_limit, gas)
+    return gas
 
 
 def _has_operation(block: Block) -> bool:

@@ -25,7 +25,7 @@ from node.errors import (
     ReservedSender,
 )
 from node.governance.fork import compute_nonce_floor
-from node.system.classes import ActionClass
+from node.system.classes import ActionClass, classify
 from node.units import Address
 
 
@@ -77,8 +77,8 @@ def arrange(
                 turn.nonce += 1
                 calls.append(made)
                 continue
-            require_admissible(made, genesis)
-            if not selection.take(made, turn):
+            gas, own = require_admissible(made, genesis), classify(made.to, made.data)
+            if not selection.take(made, turn, gas=gas, own=own):
                 raise OperationRefused(f"block {index} of the reorg has no gas for all of them")
         bodies.append(ReorgBody(selection.transactions(), calls))
     return bodies

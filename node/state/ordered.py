@@ -32,7 +32,7 @@ def ordered_root(values: Sequence[bytes]) -> Hash32:
     """
     if not values:
         return EMPTY_TRIE_ROOT
-    return keccak256(_build(_entries(values), 0, len(values), 0, {}))
+    return keccak256(_build(_entries(values), 0, len(values), 0, None))
 
 
 def ordered_proof(values: Sequence[bytes], index: int) -> list[bytes]:
@@ -75,9 +75,9 @@ def _entries(values: Sequence[bytes]) -> list[_Entry]:
 
 
 def _build(
-    entries: list[_Entry], low: int, high: int, depth: int, nodes: dict[bytes, bytes]
+    entries: list[_Entry], low: int, high: int, depth: int, nodes: dict[bytes, bytes] | None
 ) -> bytes:
-    """Return the RLP of the node above entries[low:high]; put those below it into `nodes`."""
+    """Return the RLP of the node above entries[low:high]; put those below it into any `nodes`."""
     first, value = entries[low]
     if high - low == 1:
         return rlp_list_of(_leaf_path(first[depth:]) + rlp_string(value))
@@ -105,10 +105,11 @@ def _leaf_path(path: str) -> bytes:
     return encode_leaf_path(path)
 
 
-def _refer(rlp: bytes, nodes: dict[bytes, bytes]) -> bytes:
-    """Return a node's reference, and keep the node under it."""
+def _refer(rlp: bytes, nodes: dict[bytes, bytes] | None) -> bytes:
+    """Return a node's reference, and keep the node under it if anybody wants it."""
     if len(rlp) < 32:
         return rlp
     reference = b"\xa0" + keccak256(rlp)
-    nodes[reference] = rlp
+    if nodes is not None:
+        nodes[reference] = rlp
     return reference

@@ -4,11 +4,10 @@ What a log needs of an event's class is worked out once, at import: contract, to
 fields are indexed. Field for field the order is the ABI's; a test compares the names.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from node.perp.events import Event
-from node.system.abi import Coder
+from node.system.abi import WORD, Coder
 from node.system.contracts import CONTRACTS
 from node.system.ledger import CouncilEvent, SystemEvent, TokenEvent
 from node.units import Address, Hash32
@@ -27,23 +26,19 @@ class _Form(NamedTuple):
 
     address: Address
     topic: Hash32
-    indexed: tuple[Callable[[Any], bytes], ...]
-    """Encoders of the first fields."""
-    words: tuple[Callable[[bytes], Any], ...]
-    """Their decoders, of one word each."""
+    indexed: Coder
+    """Of the first fields, one static word each."""
     data: Coder
     """Of the others."""
 
 
 def encode_log(event: SystemEvent) -> Log:
     """Return an event's log; KeyError for what is no event of any contract."""
-    form = _FORMS[type(event)]
-    topics = [encode(value) for encode, value in zip(form.indexed, event, strict=False)]
-    return Log(
-        form.address,
-        (form.topic, *topics),  # type: ignore[arg-type]  # a word is 32 bytes, as a Hash32 is
-        form.data.encode(event[len(topics) :]),
-    )
+    address, topic, indexed, data = _FORMS[type(event)]
+    count = len(indexed.types)
+    words = indexed.encode(event[:count])
+    topics = [Hash32(words[at : at + WORD]) for at in range(0, indexed.size, WORD)]
+    return Log(address, (topic, *topics), data.encode(event[count:]))
 
 
 def decode_log(log: Log) -> SystemEvent | None:
@@ -51,9 +46,8 @@ def decode_log(log: Log) -> SystemEvent | None:
     known = _CLASSES.get(log.topics[0]) if log.topics else None
     if known is None:
         return None
-    form = _FORMS[known]
-    first = [decode(word) for decode, word in zip(form.words, log.topics[1:], strict=True)]
-    return known(*first, *form.data.decode(log.data))
+    _, _, indexed, data = _FORMS[known]
+    return known(*indexed.decode(b"".join(log.topics[1:])), *data.decode(log.data))
 
 
 EVENT_CLASSES: tuple[type[SystemEvent], ...] = (
@@ -69,10 +63,9 @@ def _form(event_class: type[SystemEvent]) -> _Form:
     declared = [contract for contract in CONTRACTS.values() if name in contract.events]
     assert len(declared) == 1, f"{name} is declared by {len(declared)} contracts"
     event = declared[0].events[name]
-    encoders = tuple(each.encode for each in event.indexed)
-    decoders = tuple(each.decode for each in event.indexed if each.decode is not None)
-    assert len(decoders) == len(encoders), f"{name}: what is indexed is one static word"
-    return _Form(declared[0].address, event.topic, encoders, decoders, event.data)
+    indexed = Coder(event.indexed)
+    assert all(each.decode for each in indexed.types), f"{name}: what is indexed is one static word"
+    return _Form(declared[0].address, event.topic, indexed, event.data)
 
 
 _FORMS: dict[type, _Form] = {event_class: _form(event_class) for event_class in EVENT_CLASSES}

@@ -156,6 +156,22 @@ def test_newer_format_is_refused_untouched(people: tuple[Person, Person]) -> Non
     assert dict(kv.items(b"")) == before
 
 
+def test_the_side_file_is_written_over_with_each_head(
+    tmp_path: Path, people: tuple[Person, Person]
+) -> None:
+    genesis = make_genesis(people)
+    path, kv = tmp_path / "HEAD", MemoryDb()
+    chain = Chain(genesis, kv, path)
+    path.write_text(f"0 0x{chain.head.hash.hex()}\n")  # as an older perpnode wrote it
+    before = path.stat().st_ino
+
+    chain.seal()
+
+    assert path.stat().st_ino == before
+    assert path.read_text().split() == ["1", f"0x{chain.head.hash.hex()}"]
+    assert Chain(genesis, kv, path).head == chain.head
+
+
 def test_database_older_than_its_side_file_is_refused(
     tmp_path: Path, people: tuple[Person, Person]
 ) -> None:
