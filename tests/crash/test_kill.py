@@ -120,7 +120,11 @@ def run_and_kill(document: Path, data_dir: Path, *, kills: int, seed: int) -> No
         with Crowd(node.port, genesis, stream) as crowd:
             node.start().wait_for_answer()
             node.wait_for_height(max(seen, default=0) + 3)
-            poll(lambda: crowd.seen, what="a head that the crowd sees")
+            poll(lambda: crowd.seen or None, what="a head that the crowd sees")
+            poll(
+                lambda: node.rpc.call("perp_getTrades", 1)["trades"] or None,
+                what="a fill, in this life or an earlier one",
+            )
         assert crowd.failures == []
         assert_still_there(node.rpc, seen | crowd.seen)
         assert node.signal(signal.SIGTERM) == 0
