@@ -3,23 +3,30 @@
 The sequencer's own invariant refuses to seal, and the chain stands for eight hours. Reporters come
 back late, with prices observed before it stood: nothing trades or is liquidated on those. Once the
 markets are OPEN, a quorum of reporters is wrong within what a price may move, and people are
-liquidated who should not have been. Nothing is rewound.
+liquidated who should not have been. Nothing is rewound: an audit replays the blocks with the prices
+of the reporter that was right, and the LiquidatorVault repays.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.error
 import urllib.request
+from pathlib import Path
+from typing import Any
 
 from node.chain.genesis import Genesis
+from node.crypto import keccak256
 from node.devnet.actor import action
 from node.devnet.client import Client, connect
-from node.perp.account import EXCHANGE
+from node.perp.account import EXCHANGE, VAULT
+from node.system.contracts import ORACLE
 from node.units import DurationMs
 from tools.feed import Feed
 from tools.rehearsal import MARKET, Holder, Rehearsal, market_order
-from tools.telling import WAIT_S, describe_outcome, position_of
+from tools.repayment import audit, show_owed
+from tools.telling import WAIT_S, describe_outcome, position_of, show_usdc
 
 STANDSTILL_S = 8 * 3_600
 MOVED_PPM = -10_000
@@ -35,6 +42,7 @@ HOLDERS = (
 )
 """The longs own 6 % of what they hold, 5 % after the standstill, next to 0 on wrong prices."""
 VICTIMS = ("bob", "dave")
+REPORTED = "0x" + keccak256(b"PriceReported(uint32,address,int64,uint64)").hex()
 
 
 class Dydx(Rehearsal):
@@ -62,7 +70,10 @@ class Dydx(Rehearsal):
                 await self._stand_still(client, feed, stopped)
                 await self._come_back_late(client, feed, stopped)
                 await self._come_back(client, feed, stopped)
-                await self._go_wrong(client, feed)
+                span = await self._go_wrong(client, feed)
+                corrections = await self._collect_prices(client, feed, span)
+            await self.stop_everything()
+            await self._audit(span, corrections)
         await self.verify_everything()
 
     async def _stop_by_invariant(self, client: Client) -> int:
@@ -147,8 +158,8 @@ class Dydx(Rehearsal):
             f"index {after['funding']['index']['decimal']} before and after",
         )
 
-    async def _go_wrong(self, client: Client, feed: Feed) -> None:
-        """Let a quorum of reporters be wrong within max_move, until people are liquidated."""
+    async def _go_wrong(self, client: Client, feed: Feed) -> tuple[int, int]:
+        """Let a quorum be wrong within max_move until people are liquidated; return the blocks."""
         first = await self.wait_block(client, 1)
         feed.wrong_ppm = WRONG_PPM
         self.say(f"two of three reporters are {-WRONG_PPM / 10_000:g} % too low")
@@ -176,6 +187,51 @@ class Dydx(Rehearsal):
             "people are liquidated on wrong prices",
             {who.address for who in victims.values()} <= set(taken),
             f"{len(taken)} accounts, blocks {first} to {head}",
+        )
+        return first, head
+
+    async def _collect_prices(self, client: Client, feed: Feed, span: tuple[int, int]) -> Path:
+        """Write the corrections: what the reporter said that was right, by time of observation."""
+        first, last = span
+        document: dict[str, Any] = {"format": 1, "prices": []}
+        for market in await client.request("perp_getMarkets"):
+            number = market["market"]
+            question = {
+                "fromBlock": hex(first),
+                "toBlock": hex(last),
+                "address": "0x" + ORACLE.hex(),
+                "topics": [REPORTED, f"0x{number:064x}", "0x" + feed.honest[2:].rjust(64, "0")],
+            }
+            lines = ["time_ms,ticks"]
+            for log in await client.request("eth_getLogs", question):
+                ticks, observed_ms = (int(log["data"][2:][at : at + 64], 16) for at in (0, 64))
+                lines.append(f"{observed_ms},{ticks}")
+            name = f"prices-{number}.csv"
+            (self.path / name).write_text("\n".join([*lines, ""]))
+            document["prices"].append(
+                {"market": number, "first": first, "last": last, "file": name}
+            )
+        path = self.path / "corrections.json"
+        path.write_text(json.dumps(document, indent=2))
+        self.say(f"corrections for blocks {first} to {last}: what {feed.honest} reported")
+        return path
+
+    async def _audit(self, span: tuple[int, int], corrections: Path) -> None:
+        """Replay the blocks with the right prices; whoever was wrongly liquidated is owed."""
+        arguments = [*map(str, span), "--corrections", str(corrections), "--only-liquidated"]
+        found = await audit(self, self.path / "audit", *arguments)
+        show_owed(self, f"Blocks {span[0]} to {span[1]} with right prices", found)
+        owed = {each.name: each for each in found.rows if each.refund}
+        self.promise(
+            "the wrongly liquidated are owed what they lost",
+            set(VICTIMS) <= set(owed) and all(each.refund == each.loss for each in owed.values()),
+            ", ".join(f"{name} {show_usdc(each.refund)}" for name, each in owed.items()),
+        )
+        vault = sum(each.loss for each in found.rows if each.account == "0x" + VAULT.hex())
+        self.promise(
+            "the LiquidatorVault gained by it",
+            -vault > 0,
+            f"{show_usdc(-vault)} USDC",
         )
 
 

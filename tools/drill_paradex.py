@@ -3,20 +3,33 @@
 The funding index of a market becomes zero in the sequencer's memory, between two blocks. Accounts
 are liquidated, validators refuse, the council goes back to a snapshot. While the chain is POST_ONLY
 somebody quotes far outside, as those did who moved Paradex's prices: that liquidates nobody here.
+An audit replays the branch that was left, honestly, and the LiquidatorVault makes up for what the
+fork could not give back: honest trades after the snapshot.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from node.chain.genesis import Genesis
 from node.devnet.client import Client, connect
 from node.perp.order import TimeInForce
 from node.units import DurationMs
 from tools.rehearsal import MARKET, deposit, market_order, order
+from tools.repayment import Books, audit, is_person, read_books, show_owed, write_refunds
 from tools.story import Story
-from tools.telling import WAIT_S, describe_outcome
+from tools.telling import WAIT_S, Row, Table, describe_outcome, show_usdc
 
 WAVE_PPM = 30_000
 """How far beyond the mark the second wave quotes: more than anybody's margin carries."""
+
+
+class Branches(NamedTuple):
+    """Everybody's account at two blocks."""
+
+    tip: Books
+    """The last block of the branch that was left, as the sequencer sealed it."""
+    fork: Books
 
 
 class Paradex(Story):
@@ -44,6 +57,9 @@ class Paradex(Story):
             await self.look_restored(client, before, damage)
             await self._compare(client)
             await self.trade_again(client)
+            left = await self._read_branches(client)
+        await self.stop_everything()
+        await self._audit(left)
         await self.verify_everything()
 
     async def _go_back(self, client: Client) -> None:
@@ -106,4 +122,60 @@ class Paradex(Story):
             "index" in market["changed"] and int(market["after"]["index"]) > 0,
             f"{market['subject']}, Funding.index: {market['before']['index']} -> "
             f"{market['after']['index']}",
+        )
+
+    async def _read_branches(self, client: Client) -> Branches:
+        """Read everybody's account at the tip that was left, and in the fork block."""
+        fork = await client.request("perp_getFork", None)
+        tip = {"forkId": 0, "blockNumber": hex(fork["orphanTip"]["blockNumber"])}
+        return Branches(
+            await read_books(self, client, tip),
+            await read_books(self, client, hex(fork["blockNumber"])),
+        )
+
+    async def _audit(self, left: Branches) -> None:
+        """Replay the branch that was left, honestly; find what the fork did not give back."""
+        found = await audit(self, self.path / "audit", "--fork", "1")
+        show_owed(self, "The branch that was left, as it was and honestly", found)
+        victims = [each for each in found.rows if each.refund]
+        self.promise(
+            "the audit finds whom the lie cost",
+            {"bob", "dave"} <= {each.name for each in victims},
+            ", ".join(f"{each.name} {show_usdc(each.refund)}" for each in victims),
+        )
+        should = left.tip.worths(found.marks) | {
+            each.account: each.should for each in found.rows if each.account
+        }
+        after = left.fork.worths(found.marks)
+        names = {each.account: each.name for each in found.rows}
+        rows = tuple(
+            Row(
+                names.get(account) or self.name_of(account),
+                (should[account], after[account], should[account] - after[account]),
+            )
+            for account in sorted(should)
+            if should[account] or after[account]
+        )
+        table = Table(
+            "What the fork gave back", ("should have been", "after the fork", "still missing"), rows
+        )
+        self.show_table(table)
+        self.promise("every column sums to zero", table.sums().amounts == (0, 0, 0), "exactly")
+        missing = {row.name: row.amounts[2] for row in rows}
+        lost = {each.name: each.loss for each in victims}
+        self.promise(
+            "the fork gave back what the lie cost",
+            all(abs(missing[name]) * 100 < lost[name] for name in ("bob", "dave")),
+            ", ".join(f"{name} {show_usdc(missing[name])}" for name in ("bob", "dave")),
+        )
+        owed = {
+            account: should[account] - after[account]
+            for account in should
+            if is_person(account) and should[account] > after[account]
+        }
+        refunds = write_refunds(self.path / "refunds.csv", owed)
+        self.promise(
+            "honest trades that were undone are owed",
+            bool(refunds),
+            f"{len(refunds)} accounts, {show_usdc(sum(owed.values()))} USDC",
         )

@@ -64,7 +64,12 @@ class Feed:
         self.ppm = 0
         """How far the market has moved beside the source."""
         self.wrong_ppm = 0
-        """How far beside it all reporters but the last say that it is."""
+        """How far beside it all reporters but the middle one say that it is."""
+
+    @property
+    def honest(self) -> str:
+        """The address of the reporter that is never wrong, and whose price is the source's."""
+        return self._signers[len(self._signers) // 2].name
 
     def sleep(self, from_ms: int, by_ms: int) -> None:
         """Let block time after a moment be so much further than the prices' own."""
@@ -100,7 +105,7 @@ class Feed:
             head = head._replace(time_ms=TimeMs(self.observed_ms))
         count = len(self._signers)
         for index, signer in enumerate(self._signers):
-            wrong_ppm = self.wrong_ppm if index < count - 1 else 0
+            wrong_ppm = 0 if index == count // 2 else self.wrong_ppm
             seen = Moved(source, *self._asleep, self.ppm + wrong_ppm)
             reports = make_reports(
                 seen, self._markets, head, reporter=index, reporters=len(self._signers)

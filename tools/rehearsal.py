@@ -145,9 +145,14 @@ class Rehearsal(Telling):
 
     async def restart(self) -> None:
         """Stop every process and start it by the same command."""
-        status = await asyncio.to_thread(self.stop)
-        self.promise("the chain stops well", status == 0, f"exit status {status}")
+        await self.stop_everything()
         self.start(*self.flags)
+
+    async def stop_everything(self) -> None:
+        """Stop every process as Ctrl-C does, unless that was done."""
+        if self.is_started:
+            status = await asyncio.to_thread(self.stop)
+            self.promise("every process ends well", status == 0, f"exit status {status}")
 
     async def wait_linked(self, client: Client) -> dict[str, Any]:
         """Wait until every validator is linked; return the status."""
@@ -351,8 +356,7 @@ class Rehearsal(Telling):
 
     async def verify_everything(self) -> None:
         """Stop everything and execute every database again."""
-        status = await asyncio.to_thread(self.stop)
-        self.promise("every process ends well", status == 0, f"exit status {status}")
+        await self.stop_everything()
         for place in [self.data_dir, *sorted(self.data_dir.glob("validator-*"))]:
             verify = ("verify", "--data-dir", str(place), "--json")
             done = await asyncio.to_thread(run_perpnode, *verify)

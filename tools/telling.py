@@ -189,12 +189,18 @@ class Telling(ABC):
                 start_new_session=True,
             )
 
+    @property
+    def is_started(self) -> bool:
+        """Whether the devnet was started, and not stopped since."""
+        return self._devnet is not None
+
     def stop(self) -> int:
         """Stop every process as Ctrl-C does; return the exit status."""
         assert self._devnet is not None, "started before"
-        if self._devnet.poll() is None:
-            self._devnet.send_signal(signal.SIGINT)
-        return self._devnet.wait(60)
+        devnet, self._devnet = self._devnet, None
+        if devnet.poll() is None:
+            devnet.send_signal(signal.SIGINT)
+        return devnet.wait(60)
 
     def kill(self) -> None:
         """End what is left, whatever happened."""
