@@ -1072,6 +1072,114 @@ class JumpNotAsAcknowledged(Refusal):
 
 
 @dataclass(eq=False)
+class UnknownSource(Refusal):
+    """A compensation is paid by the LiquidatorVault and by nothing else."""
+
+    source: str
+
+
+@dataclass(eq=False)
+class InvalidCompensation(Refusal):
+    """A refund list has at least one refund, and its total an atom for each."""
+
+    refunds: int
+    total: Quote
+
+
+@dataclass(eq=False)
+class CompensationOverCap(Refusal):
+    """The total is more than the council allows in the same action."""
+
+    total: Quote
+    cap: Quote
+
+
+@dataclass(eq=False)
+class InvalidPayUntil(Refusal):
+    """Refunds are paid until a block time ahead, in seconds since 1970."""
+
+    pay_until: int
+    time: int
+
+
+@dataclass(eq=False)
+class RefundListUsed(Refusal):
+    """Another compensation has this list: each is paid once."""
+
+    root: Hash32
+    compensation: int
+
+
+@dataclass(eq=False)
+class VaultCannotPay(Refusal):
+    """The LiquidatorVault's equity would be below 0 (L5)."""
+
+    equity: Quote
+    total: Quote
+
+
+@dataclass(eq=False)
+class CompensationNotFound(Refusal):
+    """There is no compensation of this number."""
+
+    compensation: int
+    count: int
+
+
+@dataclass(eq=False)
+class CompensationEnded(Refusal):
+    """Its time is over, or all was paid: what was left has returned to the vault."""
+
+    compensation: int
+    pay_until: int
+    time: int
+
+
+@dataclass(eq=False)
+class RefundNotInList(Refusal):
+    """The proof does not lead from this very refund to the root that the council signed."""
+
+    compensation: int
+    index: int
+
+
+@dataclass(eq=False)
+class RefundPaidAlready(Refusal):
+    """The account has had its refund of this compensation, in the block of this height."""
+
+    compensation: int
+    account: Address
+    height: int
+
+
+@dataclass(eq=False)
+class RefundsExceedTotal(Refusal):
+    """The list sums to more than the council signed: so much is not left."""
+
+    compensation: int
+    amount: Quote
+    left: Quote
+
+
+@dataclass(eq=False)
+class InvalidRefund(Refusal):
+    """No list may have this row: an index beyond it, no amount, or a system account."""
+
+    compensation: int
+    index: int
+    account: Address
+    amount: Quote
+
+
+@dataclass(eq=False)
+class ProofsNotAsRefunds(Refusal):
+    """Each refund needs a proof of its own."""
+
+    refunds: int
+    proofs: int
+
+
+@dataclass(eq=False)
 class NoAuditEntry(Refusal):
     """The audit log has no such entry."""
 

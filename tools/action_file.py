@@ -40,7 +40,7 @@ from tools.council import Council
 FILE_SIZE_MAX = 1_000_000
 LATEST_MS = 10**14
 """In the year 5138: what is later is no moment that anybody means."""
-MOMENTS = {"endMs": 1, "expiresAt": 1_000}
+MOMENTS = {"endMs": 1, "expiresAt": 1_000, "payUntil": 1_000}
 """Fields that are moments, and how many milliseconds their unit has."""
 
 
@@ -159,6 +159,7 @@ WORDS = {
     "SetReporters": "Let others report prices, from the next block on",
     "SetBrackets": "Set a market's initial margin, in force from the next block on",
     "ListMarket": "Begin a new market: POST_ONLY once it has prices, then OPEN",
+    "Compensate": "Repay a refund list out of the LiquidatorVault: its total at once",
 }
 """What each kind does."""
 

@@ -42,7 +42,8 @@ interface IGovernance is ISystem {
         SET_PARAMETER,
         SET_REPORTERS,
         SET_BRACKETS,
-        LIST_MARKET
+        LIST_MARKET,
+        COMPENSATE
     }
 
     /// @notice What `cancelOrders` cancels.
@@ -244,6 +245,24 @@ interface IGovernance is ISystem {
         string reason;
     }
 
+    /// @dev `source`: who pays, LiquidatorVault. `root`: of OpenZeppelin's StandardMerkleTree of the
+    /// list's `ILiquidatorVault.Refund`s, `refunds` in number. `total`: what they sum to, and `cap`
+    /// what it must not pass, in atoms. `payUntil`: the last block time at which refunds are paid, in
+    /// seconds since 1970.
+    struct Compensate {
+        string source;
+        bytes32 root;
+        uint32 refunds;
+        int64 total;
+        int64 cap;
+        uint64 payUntil;
+        bytes32 nonce;
+        uint64 forkId;
+        uint64 expiresAt;
+        uint64 expiresAtHeight;
+        string reason;
+    }
+
     /// @notice The mode of a market or of the chain changed.
     /// @param market The market; 0 is the whole chain.
     /// @param modeBefore The mode.
@@ -295,6 +314,7 @@ interface IGovernance is ISystem {
     /// how many. AcknowledgeJump: the price accepted. ScheduleMaintenance: the last block before it
     /// halts. SettleMarket: how many positions. ChangeCouncil, ChangeValidators, SetReporters,
     /// SetBrackets: how many there are now. SetParameter: the value before. ListMarket: the market.
+    /// Compensate: the compensation's number.
     /// @param entryHash The entry's hash, which the next entry holds.
     event ActionExecuted(
         uint64 number,
@@ -473,6 +493,35 @@ interface IGovernance is ISystem {
     /// @param price The acknowledged one.
     error JumpNotAsAcknowledged(uint32 market, int64 candidate, int64 price);
 
+    /// @notice A compensation is paid by the LiquidatorVault and by nothing else.
+    /// @param source Who was to pay.
+    error UnknownSource(string source);
+
+    /// @notice A refund list has at least one refund, and its total an atom for each.
+    /// @param refunds How many the list was to have.
+    /// @param total What they were to sum to, in atoms.
+    error InvalidCompensation(uint32 refunds, int64 total);
+
+    /// @notice The total is more than the cap that stands beside it.
+    /// @param total What was to be paid, in atoms.
+    /// @param cap What is allowed, in atoms.
+    error CompensationOverCap(int64 total, int64 cap);
+
+    /// @notice Refunds are paid until a block time ahead.
+    /// @param payUntil When it was to end, in seconds since 1970.
+    /// @param time The block's time, in seconds since 1970.
+    error InvalidPayUntil(uint64 payUntil, uint64 time);
+
+    /// @notice Another compensation has this list: each is paid once.
+    /// @param root The list's root.
+    /// @param compensation Which one.
+    error RefundListUsed(bytes32 root, uint64 compensation);
+
+    /// @notice The LiquidatorVault's equity would be below 0.
+    /// @param equity What it is worth, in atoms.
+    /// @param total What it was to give, in atoms.
+    error VaultCannotPay(int256 equity, int64 total);
+
     /// @notice There is no such entry in the audit log.
     /// @param number The entry that was asked for.
     /// @param length How many there are.
@@ -587,6 +636,12 @@ interface IGovernance is ISystem {
     /// @param action What was signed.
     /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
     function listMarket(ListMarket calldata action, bytes[] calldata signatures) external;
+
+    /// @notice Has the LiquidatorVault repay a refund list: it gives the total at once, and
+    /// `ILiquidatorVault.payRefunds` pays each refund.
+    /// @param action What was signed.
+    /// @param signatures 65 bytes each (r, s, v), of different members, at least `threshold`.
+    function compensate(Compensate calldata action, bytes[] calldata signatures) external;
 
     /// @notice The last ordinary block before a halt that is due.
     /// @return 0 if none is.

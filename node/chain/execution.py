@@ -39,6 +39,7 @@ from node.errors import (
 )
 from node.governance.fork import compute_nonce_floor
 from node.perp import (
+    compensation,
     decrees,
     expiry,
     funding,
@@ -114,6 +115,7 @@ def apply_block(ledger: StateLedger, block: BlockInput) -> Applied:
     funding.process_funding(ledger)
     run.apply_transactions(bodies[ActionClass.ACCOUNT], calls[ActionClass.ACCOUNT])
     expiry.process_expiries(ledger)
+    compensation.process_compensation_ends(ledger)
     modes.process_post_only_limits(ledger)
     run.apply_system_transaction()
 

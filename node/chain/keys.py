@@ -19,8 +19,9 @@ from node.governance.audit import ActionUse, AuditEntry, AuditLog
 from node.governance.council import Council
 from node.governance.fork import Fork
 from node.governance.validators import ValidatorSet
-from node.perp.account import EXCHANGE, Account, Position, market_address
+from node.perp.account import EXCHANGE, VAULT, Account, Position, market_address
 from node.perp.agent import Agents
+from node.perp.compensation import Compensation, Escrow, PaidRefund
 from node.perp.expiry import Deadline
 from node.perp.funding import Funding
 from node.perp.maintenance import Maintenance
@@ -152,6 +153,14 @@ PERMIT_NONCES = _by_account(0x33, PermitNonce, TOKEN)
 FAUCET_CLAIMS = _by_account(0x34, FaucetClaim, TOKEN)
 
 DEVELOPMENT = _single(0x40, Development, GOVERNANCE)
+
+ESCROW = _single(0x50, Escrow, VAULT)
+COMPENSATIONS: Place[int, Compensation] = Place(
+    0x51, Compensation, lambda _: VAULT, lambda number: storage_key(0x51, 0, NOBODY, number)
+)
+PAID_REFUNDS: Place[tuple[int, Address], PaidRefund] = Place(
+    0x52, PaidRefund, lambda _: VAULT, lambda key: storage_key(0x52, 0, key[1], key[0])
+)
 
 
 def find_place(key: bytes) -> Place[Any, Any] | None:

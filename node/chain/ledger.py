@@ -22,8 +22,16 @@ from node.chain.tables import BlockTable, OverlayTable
 from node.governance.audit import AuditLog
 from node.governance.council import Council
 from node.governance.validators import ValidatorSet
-from node.perp.account import EXCHANGE, SYSTEM_ADDRESS_MAX, Account, Position, market_address
+from node.perp.account import (
+    EXCHANGE,
+    SYSTEM_ADDRESS_MAX,
+    VAULT,
+    Account,
+    Position,
+    market_address,
+)
 from node.perp.book import Book, Journal
+from node.perp.compensation import NO_ESCROW, Escrow, PaidRefund
 from node.perp.invariants import Touched
 from node.perp.maintenance import Maintenance
 from node.perp.modes import ChainStatus
@@ -159,6 +167,9 @@ class StateLedger:
         self._audit_log = table(keys.AUDIT_LOG)
         self._token_supply = table(keys.TOKEN_SUPPLY)
         self._development = table(keys.DEVELOPMENT)
+        self._escrow = table(keys.ESCROW)
+        self.compensations = table(keys.COMPENSATIONS)
+        self.paid_refunds = table(keys.PAID_REFUNDS)
 
     # --- perp ------------------------------------------------------------------------------------
 
@@ -219,6 +230,15 @@ class StateLedger:
     def set_maintenance(self, window: Maintenance | None, /) -> None:
         """Write the maintenance window."""
         self._maintenance.set(None, window)
+
+    @property
+    def escrow(self) -> Escrow:
+        """How many compensations there were, and which are open."""
+        return self._escrow.get(None) or NO_ESCROW
+
+    def set_escrow(self, escrow: Escrow, /) -> None:
+        """Write how many compensations there were, and which are open."""
+        self._escrow.set(None, escrow)
 
     def holders(self) -> Sequence[Address]:
         """Return every account with an open position, ascending."""
@@ -422,6 +442,12 @@ class StateLedger:
         for key, data in self.reader.records(EXCHANGE, keys.POSITIONS.prefix):
             market = MarketId(int.from_bytes(key[1:5], "big"))
             yield (Address(key[5:25]), market), keys.POSITIONS.codec.decode(data)
+
+    def all_paid_refunds(self) -> Iterator[tuple[tuple[int, Address], PaidRefund]]:
+        """Yield every paid refund of the parent's state, for the full sweep."""
+        for key, data in self.reader.records(VAULT, keys.PAID_REFUNDS.prefix):
+            number = int.from_bytes(key[25:], "big")
+            yield (number, Address(key[5:25])), keys.PAID_REFUNDS.codec.decode(data)
 
     def parent(self) -> StateLedger:
         """Return the parent's state, to compare with."""

@@ -71,6 +71,7 @@ class Kind(IntEnum):
     SET_REPORTERS = 11
     SET_BRACKETS = 12
     LIST_MARKET = 13
+    COMPENSATE = 14
 
 
 class Domain(NamedTuple):
@@ -303,6 +304,28 @@ class ListMarket(NamedTuple):
     reason: str
 
 
+class Compensate(NamedTuple):
+    """Have the vault repay a refund list: all of its total at once, each refund when asked for."""
+
+    source: str
+    """Who pays: LiquidatorVault."""
+    root: Hash32
+    """The list's (`refund.compute_root`)."""
+    refunds: int
+    """How many the list has."""
+    total: Quote
+    """What they sum to, in atoms."""
+    cap: Quote
+    """What the total must not pass, in atoms."""
+    pay_until: Count
+    """The last block time at which refunds are paid, in seconds since 1970."""
+    nonce: Hash32
+    fork_id: Count
+    expires_at: Count
+    expires_at_height: Count
+    reason: str
+
+
 Action = (
     Halt
     | SetMode
@@ -318,6 +341,7 @@ Action = (
     | SetReporters
     | SetBrackets
     | ListMarket
+    | Compensate
 )
 
 
@@ -374,6 +398,10 @@ ENCODED_TYPES: dict[type[Action], str] = {
     SetReporters: f"SetReporters(address[] reporters,uint32 quorum,{_LONG_TERMS})",
     SetBrackets: f"SetBrackets(uint32 market,MarginBracket[] brackets,{_LONG_TERMS})",
     ListMarket: f"ListMarket(uint32 market,MarketParams params,{_LONG_TERMS})",
+    Compensate: (
+        "Compensate(string source,bytes32 root,uint32 refunds,int64 total,int64 cap,"
+        f"uint64 payUntil,{_LONG_TERMS})"
+    ),
 }
 """Each kind's encodeType, without the structs that it refers to; fields in the record's order."""
 
@@ -392,6 +420,7 @@ KINDS: dict[type[Action], Kind] = {
     SetReporters: Kind.SET_REPORTERS,
     SetBrackets: Kind.SET_BRACKETS,
     ListMarket: Kind.LIST_MARKET,
+    Compensate: Kind.COMPENSATE,
 }
 CLASSES: dict[Kind, type[Action]] = {kind: made for made, kind in KINDS.items()}
 

@@ -50,7 +50,7 @@ class AuditEntry(NamedTuple):
     AcknowledgeJump: the price accepted. Resume: the mode before. Fork: the new fork id.
     ScheduleMaintenance: the last block before it halts. SettleMarket: how many positions.
     ChangeCouncil, ChangeValidators, SetReporters, SetBrackets: how many there are now.
-    SetParameter: the value before. ListMarket: the market."""
+    SetParameter: the value before. ListMarket: the market. Compensate: the compensation."""
     previous: Hash32
     """The hash of the entry before; zeros for the first."""
 

@@ -10,8 +10,9 @@ Units (`node.units`). Collateral counts in atoms (1e-6 USDC), sizes in signed lo
 lots · ticks · K is exact, so only funding, fees and margins round, each by name.
 
 Accounts and money (`account`)
-  M1  One cross-margin account per address. The vault, the fees, the deficit, the bridge and each
-      market's funding pool are accounts too. Money moves by journal entries that sum to zero.
+  M1  One cross-margin account per address. The vault, the fees, the deficit, the refunds, the
+      bridge and each market's funding pool are accounts too. Money moves by journal entries that
+      sum to zero.
   M2  A balance is signed: buying lowers it by the notional, selling raises it. Equity is the
       balance, the positions at the mark and the funding that is pending.
   M3  Deposits and withdrawals move between tokens and margin. What stays after a withdrawal must
@@ -75,6 +76,11 @@ Liquidation (`liquidation`, `health`, `watch`, `bankruptcy`, `vault`, `deleverag
   L4  What nobody could take closes against the other side, who gained most first, zero-sum.
   L5  A fill, its fee and the vault's part are one entry; the vault is never driven below zero.
   L6  A debt without a position is paid by the vault as far as it can, the rest is the deficit.
+
+Repayment (`compensation`)
+  I8  What the council signed to be refunded leaves the vault at once, as far as its equity goes
+      (L5), waits in the system account Refunds, reaches each account once, and returns to the vault
+      when its time is over.
 
 Invariants (`invariants`)
   I1 to I9 are functions of production: whoever seals or signs a block has asked them.

@@ -27,6 +27,8 @@ DEFICIT = system_address(0x1008)
 """What nobody could pay; may be negative (L6)."""
 RECEIVABLE = system_address(0x1009)
 """Negative or 0 (RECOVERY, fork step 3)."""
+REFUNDS = system_address(0x100A)
+"""What open compensations have left to pay."""
 
 
 def market_address(market: MarketId) -> Address:

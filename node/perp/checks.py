@@ -6,7 +6,8 @@ Each raises InvariantViolation naming the field, its value and what it should be
 from collections.abc import Sequence
 
 from node.errors import InvariantViolation
-from node.perp.account import FEES, VAULT, get_account, get_position, market_address
+from node.perp.account import FEES, REFUNDS, VAULT, get_account, get_position, market_address
+from node.perp.compensation import get_compensation
 from node.perp.fill import compute_reducible
 from node.perp.funding import compute_pending, get_funding
 from node.perp.ledger import Ledger
@@ -14,7 +15,7 @@ from node.perp.mark import compute_mark_band, get_mark
 from node.perp.oracle import get_oracle
 from node.perp.order import Order
 from node.perp.status import Mode, get_mode
-from node.units import PPB, Address, Lots, MarketId, OrderId, div_floor, notional
+from node.units import PPB, Address, Lots, MarketId, OrderId, Ticks, div_floor, notional
 
 
 def check_pool(ledger: Ledger, market: MarketId) -> None:
@@ -37,18 +38,47 @@ def check_fees(ledger: Ledger) -> None:
         raise InvariantViolation(ledger.height, "Fees balance", fees, "at least 0", "I6")
 
 
-def check_vault(before: Ledger, after: Ledger) -> None:
+def check_escrow(ledger: Ledger) -> None:
+    """I1: Refunds holds what open compensations have left, and nothing else."""
+    left = sum(get_compensation(ledger, number).left for number in ledger.escrow.open)
+    balance = get_account(ledger, REFUNDS).balance
+    check_equal(ledger, "Refunds balance", balance, left, "I1")
+
+
+def check_compensated(before: Ledger, after: Ledger, total: int) -> None:
+    """I6: the council had the vault give no more than it was worth as the block began (L5).
+
+    What it held in a market that was settled in the block was worth the better of the mark and the
+    settlement price: the council may have acted in either order.
+    """
+    if not total:
+        return
+    equity: int = get_account(before, VAULT).balance
+    for market in before.market_ids:
+        worth = _get_vault_worth(before, before, market, get_mark(before, market))
+        if (closure := after.closures.get(market)) is not None:
+            worth = max(worth, _get_vault_worth(before, before, market, closure.price))
+        equity += worth
+    if total > equity:
+        where = "LiquidatorVault, compensations"
+        raise InvariantViolation(after.height, where, total, f"at most {equity}", "I6")
+
+
+def check_vault(before: Ledger, after: Ledger, *, compensated: int) -> None:
     """I6: the vault pays what it has, and takes no more than it may hold.
 
-    Its equity before is what it held before at the block's marks and indices: nothing that the
-    block did may have taken it below 0, or lower where it was there already (L5). What it held in a
-    market that was settled was worth the settlement price (X5).
+    Its equity before is what it held before at the block's marks and indices, without what the
+    council had it give, at the marks before: nothing that the block did may have taken it below 0,
+    or lower where it was there already (L5). What it held in a market that was settled was worth
+    the settlement price (X5).
     """
     equity: int = get_account(after, VAULT).balance
-    least: int = get_account(before, VAULT).balance
+    least: int = get_account(before, VAULT).balance - compensated
     for market in after.market_ids:
-        equity += _get_vault_worth(after, after, market)
-        least += _get_vault_worth(before, after, market)
+        closure = after.closures.get(market)
+        price = get_mark(after, market) if closure is None else closure.price
+        equity += _get_vault_worth(after, after, market, price)
+        least += _get_vault_worth(before, after, market, price)
         held, had = (abs(get_position(each, VAULT, market).size) for each in (after, before))
         limit = max(had, after.market_params(market).vault_size_max)
         if held > limit:
@@ -61,15 +91,13 @@ def check_vault(before: Ledger, after: Ledger) -> None:
         )
 
 
-def _get_vault_worth(holding: Ledger, after: Ledger, market: MarketId) -> int:
-    """Return what the vault's position in one state is worth at another's mark and index."""
+def _get_vault_worth(holding: Ledger, at: Ledger, market: MarketId, price: Ticks) -> int:
+    """Return what the vault's position in one state is worth at a price and another's index."""
     position = get_position(holding, VAULT, market)
     if position.size == 0:
         return 0
-    closure = after.closures.get(market)
-    price = get_mark(after, market) if closure is None else closure.price
-    value = notional(position.size, price, after.market_params(market).k)
-    return value + div_floor(compute_pending(get_funding(after, market), position), PPB)
+    value = notional(position.size, price, at.market_params(market).k)
+    return value + div_floor(compute_pending(get_funding(at, market), position), PPB)
 
 
 def check_mark(before: Ledger, after: Ledger, market: MarketId) -> None:

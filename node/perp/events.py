@@ -184,6 +184,34 @@ class BalanceAbsorbed(NamedTuple):
     by_deficit: Quote
 
 
+class CompensationOpened(NamedTuple):
+    """The vault gave what the council has it repay; it waits in Refunds."""
+
+    compensation: int
+    root: Hash32
+    refunds: int
+    total: Quote
+    pay_until: int
+
+
+class RefundPaid(NamedTuple):
+    """A refund of a compensation became an account's margin (I8)."""
+
+    compensation: int
+    account: Address
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    amount: Quote
+
+
+class CompensationClosed(NamedTuple):
+    """A compensation ended; what was left returned to the vault."""
+
+    compensation: int
+    paid: int
+    """How many refunds were."""
+    returned: Quote
+
+
 class Deposited(NamedTuple):
     """Tokens became margin (M3)."""
 
@@ -441,6 +469,9 @@ TRANSITION_KINDS: dict[type, int] = {
     PositionDeleveraged: 20,
     MarketSettled: 21,
     PositionSettled: 22,
+    CompensationOpened: 23,
+    RefundPaid: 24,
+    CompensationClosed: 25,
 }
 """The numbers are consensus: append, never renumber. Events without one are logs only."""
 
@@ -460,6 +491,9 @@ Event = (
     | PositionDeleveraged
     | MarketSettled
     | PositionSettled
+    | CompensationOpened
+    | RefundPaid
+    | CompensationClosed
     | ForkStarted
     | NonceFloorRaised
     | RestartGap

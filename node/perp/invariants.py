@@ -19,6 +19,7 @@ from node.perp.account import (
     BRIDGE,
     DEFICIT,
     FEES,
+    REFUNDS,
     SYSTEM_ADDRESS_MAX,
     VAULT,
     get_account,
@@ -27,7 +28,9 @@ from node.perp.account import (
 )
 from node.perp.checks import (
     check_book,
+    check_compensated,
     check_equal,
+    check_escrow,
     check_fees,
     check_mark,
     check_membership,
@@ -38,6 +41,8 @@ from node.perp.checks import (
 )
 from node.perp.events import (
     BalanceAbsorbed,
+    CompensationClosed,
+    CompensationOpened,
     Deposited,
     Event,
     FundingSettled,
@@ -49,6 +54,7 @@ from node.perp.events import (
     PositionLiquidated,
     PositionSettled,
     PositionTakenOver,
+    RefundPaid,
     Withdrawn,
 )
 from node.perp.funding import (
@@ -116,7 +122,10 @@ def check_block(before: Ledger, after: Ledger, touched: Touched) -> None:
     _check_balances(before, after, touched)
     _check_reconciled(before, after, touched)
     check_fees(after)
-    check_vault(before, after)
+    check_escrow(after)
+    opened = [each.total for each in touched.events if isinstance(each, CompensationOpened)]
+    check_compensated(before, after, sum(opened))
+    check_vault(before, after, compensated=sum(opened))
     _check_positions(before, after, touched)
     for market in touched.markets:
         check_book(after, market, sorted(after.book(market).changed_orders))
@@ -186,6 +195,15 @@ def compute_told_gains(ledger: Ledger, events: Sequence[Event]) -> dict[Address,
             gains[event.account] += event.by_vault + event.by_deficit
             gains[VAULT] -= event.by_vault
             gains[DEFICIT] -= event.by_deficit
+        elif isinstance(event, CompensationOpened):
+            gains[VAULT] -= event.total
+            gains[REFUNDS] += event.total
+        elif isinstance(event, RefundPaid):
+            gains[REFUNDS] -= event.amount
+            gains[event.account] += event.amount
+        elif isinstance(event, CompensationClosed):
+            gains[REFUNDS] -= event.returned
+            gains[VAULT] += event.returned
         elif isinstance(event, Deposited):
             gains[event.account] += event.amount
             gains[BRIDGE] -= event.amount

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from node.perp.account import Account, Position
     from node.perp.agent import Agents
     from node.perp.book import Book
+    from node.perp.compensation import Compensation, Escrow, PaidRefund
     from node.perp.events import Event
     from node.perp.expiry import Deadline
     from node.perp.funding import Funding
@@ -136,6 +137,21 @@ class Ledger(Protocol):
 
     def set_maintenance(self, window: Maintenance | None, /) -> None:
         """Write the maintenance window."""
+
+    @property
+    def escrow(self) -> Escrow:
+        """How many compensations there were, and which are open."""
+
+    def set_escrow(self, escrow: Escrow, /) -> None:
+        """Write how many compensations there were, and which are open."""
+
+    @property
+    def compensations(self) -> Table[int, Compensation]:
+        """What the council had the vault repay, by number from 1."""
+
+    @property
+    def paid_refunds(self) -> Table[tuple[int, Address], PaidRefund]:
+        """What was paid of it, by compensation and account."""
 
     @property
     def reports(self) -> Table[tuple[MarketId, Address], Report]:

@@ -13,11 +13,13 @@ from node.perp.book import Exposure
 from node.perp.checks import (
     check_book,
     check_equal,
+    check_escrow,
     check_fees,
     check_membership,
     check_pool,
     get_open_interest,
 )
+from node.perp.compensation import PaidRefund, get_compensation
 from node.perp.funding import get_funding
 from node.perp.ledger import Ledger
 from node.perp.oracle import get_oracle
@@ -35,6 +37,9 @@ class SweepableLedger(Ledger, Protocol):
     def all_positions(self) -> Iterator[tuple[tuple[Address, MarketId], Position]]:
         """Yield every open position, in any order."""
 
+    def all_paid_refunds(self) -> Iterator[tuple[tuple[int, Address], PaidRefund]]:
+        """Yield every refund that was paid, in any order."""
+
 
 def check_all(ledger: SweepableLedger) -> None:
     """Raise InvariantViolation unless the whole state agrees with itself."""
@@ -43,6 +48,8 @@ def check_all(ledger: SweepableLedger) -> None:
     total = sum(account.balance for account in accounts.values())
     check_equal(ledger, "sum of margin balances", total, 0, "I1")
     check_fees(ledger)
+    check_escrow(ledger)
+    _check_refunds(ledger)
     for market in ledger.market_ids:
         held = {owner: row for (owner, where), row in positions.items() if where == market}
         _check_all_positions(ledger, market, list(held.values()))
@@ -54,6 +61,21 @@ def check_all(ledger: SweepableLedger) -> None:
         for market in ledger.market_ids:
             check_membership(ledger, owner, market)
     _check_derived(ledger, accounts, positions)
+
+
+def _check_refunds(ledger: SweepableLedger) -> None:
+    """I1: of each compensation, what was paid, is left and returned is its total."""
+    paid: dict[int, list[Quote]] = defaultdict(list)
+    for (number, _), refund in ledger.all_paid_refunds():
+        paid[number].append(refund.amount)
+    for number in range(1, ledger.escrow.length + 1):
+        compensation, amounts = get_compensation(ledger, number), paid[number]
+        where = f"compensation {number}"
+        check_equal(ledger, f"{where}, refunds paid", compensation.paid, len(amounts), "I1")
+        total = sum(amounts) + compensation.left + compensation.returned
+        check_equal(ledger, f"{where}, total", compensation.total, total, "I1")
+        is_open = number in ledger.escrow.open
+        check_equal(ledger, f"{where}, open", not compensation.closed_height, is_open, "I1")
 
 
 def _check_all_positions(ledger: Ledger, market: MarketId, held: Sequence[Position]) -> None:

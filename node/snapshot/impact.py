@@ -17,7 +17,15 @@ from node.chain.ledger import StateLedger
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.chain.transition import decode_transition
 from node.crypto import checksum_address
-from node.perp.account import BRIDGE, DEFICIT, FEES, RECEIVABLE, VAULT, market_address
+from node.perp.account import (
+    BRIDGE,
+    DEFICIT,
+    FEES,
+    RECEIVABLE,
+    REFUNDS,
+    VAULT,
+    market_address,
+)
 from node.perp.events import OrderCancelled, OrderFilled, OrderReduced, PositionLiquidated
 from node.perp.funding import compute_pending, get_funding
 from node.perp.margin import get_equity
@@ -110,7 +118,8 @@ def compute_equities(now: StateLedger, fork: StateLedger) -> dict[str, Any]:
     positions count once more, are all the money there is: nothing.
     """
     market_ids = sorted({*now.market_ids, *fork.market_ids})
-    system = [VAULT, BRIDGE, FEES, DEFICIT, RECEIVABLE, *map(market_address, market_ids)]
+    pools = map(market_address, market_ids)
+    system = [VAULT, BRIDGE, FEES, DEFICIT, RECEIVABLE, REFUNDS, *pools]
     everybody = {address for address, _ in now.all_accounts()}
     everybody |= {address for address, _ in fork.all_accounts()}
     people = sorted(everybody - set(system))

@@ -72,8 +72,11 @@ ACTION_GAS: Mapping[str, Mapping[str, int]] = {
         "setReporters": 30_000,
         "setBrackets": 30_000,
         "listMarket": 60_000,  # the same, and a market's records
+        "compensate": 40_000,  # the same, and the vault's whole risk
     },
-    "LiquidatorVault": {},
+    "LiquidatorVault": {
+        "payRefunds": 20_000,  # what each refund takes, its row and proof pay for as bytes
+    },
     "Bridge": {},
 }
 """What each function that changes state adds, and why."""

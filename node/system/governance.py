@@ -15,6 +15,7 @@ from node.errors import (
     InvalidValidators,
     NoAuditEntry,
     SystemAddress,
+    UnknownSource,
     WrongForkId,
 )
 from node.governance.action import (
@@ -26,6 +27,7 @@ from node.governance.action import (
     CancelOrders,
     ChangeCouncil,
     ChangeValidators,
+    Compensate,
     Domain,
     Halt,
     ListMarket,
@@ -53,8 +55,9 @@ from node.governance.audit import (
 )
 from node.governance.council import Council, CouncilChanged, validate_council
 from node.governance.validators import ValidatorsChanged, validate_validators
-from node.perp.account import SYSTEM_ADDRESS_MAX
+from node.perp.account import SYSTEM_ADDRESS_MAX, VAULT
 from node.perp.closure import process_settlement, require_settlement_price
+from node.perp.compensation import NewCompensation, process_compensation
 from node.perp.decrees import (
     process_cancel_filtered,
     process_halt,
@@ -71,7 +74,7 @@ from node.perp.setting import (
     process_set_reporters,
 )
 from node.perp.status import CHAIN, Mode, get_mode
-from node.system.contracts import GOVERNANCE, SYSTEM_ACCOUNT, contract
+from node.system.contracts import CONTRACTS, GOVERNANCE, SYSTEM_ACCOUNT, contract
 from node.system.handler import Handler, Handlers, Outputs
 from node.system.ledger import SystemLedger
 from node.system.token import get_nonce_floor
@@ -79,6 +82,10 @@ from node.units import Address, Hash32, Height, MarketId, TimeMs
 
 ALL_FIELDS = b"\x1f"
 """EIP-5267: name, version, chain id, contract and salt are all part of the domain."""
+
+
+SOURCE = CONTRACTS[VAULT].name
+"""Who pays compensations, as signers read it."""
 
 
 class Signed(NamedTuple):
@@ -258,6 +265,7 @@ FUNCTIONS: Mapping[type[Action], str] = {
     SetReporters: "setReporters",
     SetBrackets: "setBrackets",
     ListMarket: "listMarket",
+    Compensate: "compensate",
 }
 """Which function takes which kind; a fork is a plan that nodes carry out, not a call."""
 
@@ -312,6 +320,15 @@ def _list_market(ledger: SystemLedger, action: ListMarket) -> int:
     return process_listing(ledger, action.market, MarketParams(**values))
 
 
+def _compensate(ledger: SystemLedger, action: Compensate) -> int:
+    if action.source != SOURCE:
+        raise UnknownSource(action.source)
+    return process_compensation(
+        ledger,
+        NewCompensation(action.root, action.refunds, action.total, action.cap, action.pay_until),
+    )
+
+
 def _make_brackets(brackets: Sequence[Bracket]) -> tuple[MarginBracket, ...]:
     return tuple(MarginBracket(*each) for each in brackets)
 
@@ -345,6 +362,7 @@ _RULES: Mapping[type[Action], Callable[[SystemLedger, Any], int]] = {
         ledger, action.market, _make_brackets(action.brackets)
     ),
     ListMarket: _list_market,
+    Compensate: _compensate,
 }
 """What each kind does to the exchange; returns the audit log's result."""
 

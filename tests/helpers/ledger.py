@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from node.perp.account import BRIDGE, Account, Leg, Position, process_entry
 from node.perp.agent import Agents
 from node.perp.book import Book, Journal
+from node.perp.compensation import NO_ESCROW, Compensation, Escrow, PaidRefund
 from node.perp.events import Event
 from node.perp.expiry import Deadline
 from node.perp.funding import Funding
@@ -94,6 +95,9 @@ class DictLedger:
         self.reports: DictTable[tuple[MarketId, Address], Report] = DictTable(self.journal)
         self.agents: DictTable[Address, Agents] = DictTable(self.journal)
         self.deadlines: DictTable[Address, Deadline] = DictTable(self.journal)
+        self.escrow = NO_ESCROW
+        self.compensations: DictTable[int, Compensation] = DictTable(self.journal)
+        self.paid_refunds: DictTable[tuple[int, Address], PaidRefund] = DictTable(self.journal)
         self.actions: DictTable[Address, int] = DictTable(self.journal)
         self.all_market_params: dict[MarketId, MarketParams] = {}
         """As the block began."""
@@ -150,6 +154,10 @@ class DictLedger:
         self.journal.append((self.__setattr__, ("maintenance", self.maintenance)))
         self.maintenance = window
 
+    def set_escrow(self, escrow: Escrow, /) -> None:
+        self.journal.append((self.__setattr__, ("escrow", self.escrow)))
+        self.escrow = escrow
+
     def book(self, market: MarketId) -> Book:
         return self.books[market]
 
@@ -181,6 +189,9 @@ class DictLedger:
     def all_positions(self) -> Iterator[tuple[tuple[Address, MarketId], Position]]:
         yield from self.positions.rows.items()
 
+    def all_paid_refunds(self) -> Iterator[tuple[tuple[int, Address], PaidRefund]]:
+        yield from self.paid_refunds.rows.items()
+
     def emit(self, event: Event, /) -> None:
         self.journal.append((self.events.pop, ()))
         self.events.append(event)
@@ -209,6 +220,9 @@ class DictLedger:
             "reports": dict(self.reports.rows),
             "agents": dict(self.agents.rows),
             "deadlines": dict(self.deadlines.rows),
+            "escrow": self.escrow,
+            "compensations": dict(self.compensations.rows),
+            "paid_refunds": dict(self.paid_refunds.rows),
             "actions": dict(self.actions.rows),
             "params": self.next_params,
             "market_params": self.all_market_params | self.set_markets.rows,

@@ -11,6 +11,7 @@ from node.perp import (
     agent,
     amending,
     cancelling,
+    compensation,
     expiry,
     leverage,
     oracle,
@@ -27,7 +28,7 @@ from node.system.classes import ActionClass, classify
 from node.system.contracts import contract
 from node.units import Address, Lots, MarketId, OrderId, Quote, RatePpm, Ticks, TimeMs
 from tests.helpers.ledger import DictLedger
-from tests.reference import accounts, block, placing, prices, triggers
+from tests.reference import accounts, block, placing, prices, refunds, triggers
 from tests.reference import amending as their_amending
 from tests.reference import batches as their_batches
 from tests.reference import cancelling as their_cancelling
@@ -107,6 +108,25 @@ class Deposit(NamedTuple):
 
     def reference(self, world: World) -> None:
         block.deposit(world, self.owner, self.amount)
+
+
+class PayRefund(NamedTuple):
+    number: int
+    at: int
+    """Its place in the list."""
+    account: Address
+    amount: int
+
+    def classify(self) -> ActionClass:
+        return ACCOUNT
+
+    def engine(self, ledger: DictLedger) -> None:
+        compensation.process_refund(
+            ledger, self.number, index=self.at, account=self.account, amount=Quote(self.amount)
+        )
+
+    def reference(self, world: World) -> None:
+        refunds.refund(world, *self)
 
 
 class Withdraw(NamedTuple):

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from node.perp import closure, decrees, listing, maintenance, oracle, setting
+from node.perp import closure, compensation, decrees, listing, maintenance, oracle, setting
 from node.perp.maintenance import Maintenance
 from node.perp.parameters import MarginBracket, MarketParams
 from node.system.classes import ActionClass
-from node.units import Address, Height, MarketId, Ticks, TimeMs
+from node.units import Address, Hash32, Height, MarketId, Quote, Ticks, TimeMs
 from tests.helpers.ledger import DictLedger
-from tests.reference import governance, settings
+from tests.reference import governance, refunds, settings
 from tests.reference.world import World
 
 
@@ -152,6 +152,25 @@ class ListMarket(NamedTuple):
 
     def reference(self, world: World) -> int:
         return settings.list_market(world, self.market, self.params)
+
+
+class Compensate(NamedTuple):
+    root: Hash32
+    refunds: int
+    total: int
+    cap: int
+    pay_until: int
+
+    def classify(self) -> ActionClass:
+        return ActionClass.GOVERNANCE
+
+    def engine(self, ledger: DictLedger) -> int:
+        total, cap = Quote(self.total), Quote(self.cap)
+        new = compensation.NewCompensation(self.root, self.refunds, total, cap, self.pay_until)
+        return compensation.process_compensation(ledger, new)
+
+    def reference(self, world: World) -> int:
+        return refunds.compensate(world, *self)
 
 
 class SettleMarket(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from node.errors import Refusal
 from node.perp import (
+    compensation,
     decrees,
     expiry,
     funding,
@@ -51,6 +52,7 @@ from tests.helpers.ledger import DictLedger, next_block
 from tests.properties.actions import Action
 from tests.reference import block as reference
 from tests.reference import funding as reference_funding
+from tests.reference import refunds
 from tests.reference.margin import open_interest, risk_of
 from tests.reference.world import Refused, World
 
@@ -67,6 +69,7 @@ STEPS: tuple[ProtocolStep | ActionClass, ...] = (
     funding.process_funding,
     ActionClass.ACCOUNT,
     expiry.process_expiries,
+    compensation.process_compensation_ends,
     modes.process_post_only_limits,
     ActionClass.CANCEL,
     ActionClass.POST_ONLY,
@@ -242,6 +245,7 @@ def begin_block(ledger: DictLedger, elapsed_ms: int) -> DictLedger:
     before.all_market_params = dict(ledger.all_market_params)
     before.set_status(ledger.status)
     before.maintenance = ledger.maintenance
+    before.escrow = ledger.escrow
     for name in _TABLES:
         getattr(before, name).rows = dict(getattr(ledger, name).rows)
     before.books = dict(ledger.books)
@@ -265,6 +269,7 @@ _TABLES = (
     "accounts",
     "agents",
     "closures",
+    "compensations",
     "deadlines",
     "positions",
     "markets",
@@ -273,6 +278,7 @@ _TABLES = (
     "fundings",
     "marks",
     "bases",
+    "paid_refunds",
     "reports",
 )
 
@@ -326,6 +332,8 @@ def describe_engine(ledger: DictLedger) -> dict[str, Any]:
         ),
         "decrees": {each.market: (each.mode, each.held) for each in ledger.status.decrees},
         "maintenance": ledger.maintenance,
+        "compensations": ledger.compensations.rows,
+        "refunds": ledger.paid_refunds.rows,
         "placed": ledger.actions.rows,
         "deadlines": {owner: row.cancel_at_ms for owner, row in ledger.deadlines.rows.items()},
         "agents": {
@@ -383,6 +391,20 @@ def describe_reference(world: World) -> dict[str, Any]:
         ),
         "decrees": world.decrees,
         "maintenance": world.window,
+        "compensations": {
+            number: (
+                repaid.root,
+                repaid.size,
+                repaid.total,
+                repaid.until,
+                refunds.count_of(world, number),
+                refunds.left_of(world, number),
+                repaid.returned,
+                repaid.ended_at,
+            )
+            for number, repaid in world.repaid.items()
+        },
+        "refunds": world.refunds,
         "deadlines": world.deadlines,
         "placed": world.placed,
         "agents": world.agents,

@@ -7,10 +7,11 @@ council acts when there is something to decide.
 
 from random import Random
 
+from node.perp.account import VAULT
 from node.perp.margin import Risk, compute_risk
 from node.perp.order import OrderRequest, SelfTrade, TimeInForce, TriggerKind, TriggerRequest
 from node.perp.pair import PairLeg, PairRequest
-from node.units import Address, Lots, MarketId, Ticks, TimeMs
+from node.units import Address, Hash32, Lots, MarketId, Ticks, TimeMs
 from tests.properties.actions import (
     Action,
     Amend,
@@ -24,6 +25,7 @@ from tests.properties.actions import (
     CancelClient,
     CancelEverything,
     Deposit,
+    PayRefund,
     Place,
     PlaceBracket,
     PlaceMarket,
@@ -39,6 +41,7 @@ from tests.properties.actions import (
 from tests.properties.council import (
     AcknowledgeJump,
     CancelOrders,
+    Compensate,
     Halt,
     ListMarket,
     Resume,
@@ -178,6 +181,8 @@ class Player:
         if height > SETTLED_FROM and self._living and rng.random() < 0.04:
             return [self._settle(rng.choice(self._living))]
         if rng.random() < 0.02:
+            return [self._compensate()]
+        if rng.random() < 0.02:
             return [self._set(MarketId(rng.choice([0, *self._pair.markets])))]
         if rng.random() > 0.025:
             return []
@@ -242,6 +247,16 @@ class Player:
         name = rng.choice((*(MARKET_NUMBERS if market else CHAIN_NUMBERS), "k", "nothing"))
         numbers = (MARKET_NUMBERS if market else CHAIN_NUMBERS).get(name, (1,))
         return SetParameter(market, name, rng.choice((*numbers, *numbers, 2**60)))
+
+    def _compensate(self) -> Action:
+        """A share of what the vault has, or more; for few refunds, for a short time."""
+        rng, now = self._rng, self._time_ms // 1_000
+        vault = max(10, self._pair.world.balances.get(VAULT, 0))
+        total = vault * rng.choice((0, 1, 5, 10, 10, 50, 100, 101, 200)) // 100
+        number = len(self._pair.world.repaid) + rng.choice((1, 1, 1, 1, 0))
+        refunds, cap = rng.choice((1, 2, 3, 8, 8, 0)), rng.choice((total, total, total + 1, vault))
+        until = now + rng.choice((-1, 0, 10, 60, 300, 900))
+        return Compensate(Hash32(number.to_bytes(32, "big")), refunds, total, cap, until)
 
     def _settle(self, market: MarketId) -> Action:
         rng, price = self._rng, self._prices.get(market, 1)
@@ -322,6 +337,15 @@ class Player:
         is_living = self._living and rng.random() > 0.02
         market = rng.choice(self._living if is_living else self._pair.markets)
         kind = rng.random()
+        repaid = self._pair.world.repaid
+        if repaid and rng.random() < 0.1:
+            number = rng.choice(
+                (max(repaid), max(repaid), rng.choice(list(repaid)), max(repaid) + 1)
+            )
+            total = repaid[number].total if number in repaid else 1
+            amount = total * rng.choice((5, 10, 20, 20, 40, 100, 101)) // 100
+            account = rng.choice((*TRADERS, *TRADERS, *AGENTS, VAULT))
+            return PayRefund(number, rng.choice((0, 1, 2, 7, 8)), account, amount)
         if kind < 0.3 and self._risk(owner).equity < self._pair.setup.margins[owner] // 50:
             return Deposit(owner, self._lacking(owner))
         if kind < 0.82:

@@ -12,6 +12,7 @@ from tests.reference import (
     mark,
     modes,
     prices,
+    refunds,
     settings,
     shedding,
     triggers,
@@ -76,5 +77,6 @@ STEPS: dict[str, Callable[[World], None]] = {
     "process_listings": settings.wait,
     "process_maintenance": governance.maintain,
     "process_expiries": cancelling.expire,
+    "process_compensation_ends": refunds.end_all,
 }
 """What the protocol does by itself, by what the rules call it; O6 has the order."""

@@ -21,7 +21,9 @@ CHAIN = 0
 LIMIT = 2**53 - 1
 """Sizes, prices, times and client ids go no further."""
 
-BRIDGE, VAULT, FEES, DEFICIT = (n.to_bytes(20, "big") for n in (0x1006, 0x1005, 0x1007, 0x1008))
+BRIDGE, VAULT, FEES, DEFICIT, REFUNDS = (
+    n.to_bytes(20, "big") for n in (0x1006, 0x1005, 0x1007, 0x1008, 0x100A)
+)
 
 
 SYSTEM_MAX = (0x2000 + 2**32 - 1).to_bytes(20, "big")
@@ -117,6 +119,19 @@ class Window(NamedTuple):
     end_ms: int
 
 
+class Repaid(NamedTuple):
+    """A refund list that the vault repays."""
+
+    root: bytes
+    size: int
+    total: int
+    until: int
+    """The last second in which it is."""
+    returned: int = 0
+    ended_at: int = 0
+    """The block; 0: it is open."""
+
+
 class Market(NamedTuple):
     next_id: int = 1
     price: int = 0
@@ -184,6 +199,9 @@ class World:
         self.decrees: dict[int, Decree] = {}
         """By market, `CHAIN` too."""
         self.window: Window | None = None
+        self.repaid: dict[int, Repaid] = {}
+        self.refunds: dict[tuple[int, bytes], tuple[int, int, int]] = {}
+        """(list, account): its index, how much, and the block that paid it."""
         self.next_params = params
         """From the next block on, like the markets'."""
         self.next_market_params: dict[int, MarketParams] = {}

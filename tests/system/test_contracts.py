@@ -125,7 +125,7 @@ def test_events_are_indexed_by_market_and_accounts() -> None:
         assert indexed == [
             each["name"]
             for each in entry["inputs"]
-            if each["name"] in ("market", "forkId") or each["type"] == "address"
+            if each["name"] in ("market", "forkId", "compensation") or each["type"] == "address"
         ]
 
 
