@@ -59,6 +59,12 @@ from node.governance.audit import AuditEntry
 from node.governance.fork import Fork
 from node.governance.validators import ValidatorSet
 from node.perp.account import DEFICIT, VAULT, get_account
+from node.perp.compensation import (
+    Compensation,
+    PaidRefund,
+    get_compensations,
+    get_paid_refund,
+)
 from node.perp.events import FundingSettled, OrderFilled
 from node.perp.funding import Funding
 from node.perp.parameters import MarketParams
@@ -541,6 +547,14 @@ class Core:
     async def audit_entries(self, first: int, count: int, block: Block) -> Sequence[AuditEntry]:
         """Return entries of the audit log as of a block."""
         return await self._view(block, lambda ledger: get_audit_entries(ledger, first, count))
+
+    async def compensations(self, block: Block) -> Sequence[Compensation]:
+        """Return what the council had the vault repay, as of a block, by number from 1."""
+        return await self._view(block, get_compensations)
+
+    async def paid_refund(self, number: int, account: Address, block: Block) -> PaidRefund | None:
+        """Return what an account was paid of one as of a block; raise CompensationNotFound."""
+        return await self._view(block, lambda ledger: get_paid_refund(ledger, number, account))
 
     async def compare(self, before: Block, after: Block, limit: int) -> Comparison:
         """Return what differs between the states after two blocks; MissingState if one is gone."""

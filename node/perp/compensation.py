@@ -96,6 +96,17 @@ def get_compensation(ledger: Ledger, number: int) -> Compensation:
     return found
 
 
+def get_compensations(ledger: Ledger) -> list[Compensation]:
+    """Return every compensation there was, by number."""
+    return [get_compensation(ledger, number) for number in range(1, ledger.escrow.length + 1)]
+
+
+def get_paid_refund(ledger: Ledger, number: int, account: Address) -> PaidRefund | None:
+    """Return what an account was paid of a compensation; raise CompensationNotFound."""
+    get_compensation(ledger, number)
+    return ledger.paid_refunds.get((number, account))
+
+
 # --- the council ----------------------------------------------------------------------------------
 
 
@@ -113,9 +124,9 @@ def process_compensation(ledger: Ledger, new: NewCompensation) -> int:
         raise CompensationOverCap(new.total, new.cap)
     if not seconds <= new.pay_until <= MAGNITUDE_MAX:
         raise InvalidPayUntil(new.pay_until, seconds)
-    for number in range(1, escrow.length + 1):
-        if get_compensation(ledger, number).root == new.root:
-            raise RefundListUsed(new.root, number)
+    for used, other in enumerate(get_compensations(ledger), start=1):
+        if other.root == new.root:
+            raise RefundListUsed(new.root, used)
     equity = get_equity(ledger, VAULT)
     if equity < new.total:
         raise VaultCannotPay(equity, new.total)

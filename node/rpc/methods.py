@@ -14,6 +14,7 @@ from node.consensus.core import Core
 from node.consensus.faults import FaultKind, Stage
 from node.rpc import (
     calls,
+    compensations,
     development,
     difference,
     eth,
@@ -479,6 +480,18 @@ METHODS: Final[Mapping[str, Method]] = {
         result=ref("AuditLog"),
         example=(0, 10),
     ),
+    "perp_getCompensations": Method(
+        compensations.get_compensations,
+        (_BLOCK,),
+        result=array(ref("Compensation")),
+        example=("latest",),
+    ),
+    "perp_getRefund": Method(
+        compensations.get_refund,
+        (Param("compensation", governance.parse_number, schema=COUNT), _ADDRESS, _BLOCK),
+        result=ref("PaidRefund"),
+        example=(1, _MAKER),
+    ),
     # snapshots and forks
     "perp_getSnapshots": Method(recovery.get_snapshots, result=array(ref("Snapshot")), example=()),
     "perp_createSnapshot": Method(
@@ -757,6 +770,8 @@ LASTING: Final = frozenset(
         "perp_getFundingHistory",
         "perp_getFundingPayments",
         "perp_getBlock",
+        "perp_getCompensations",
+        "perp_getRefund",
         "gov_getAuditLog",
     }
 )

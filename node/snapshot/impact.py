@@ -26,6 +26,7 @@ from node.perp.account import (
     VAULT,
     market_address,
 )
+from node.perp.compensation import get_compensations
 from node.perp.events import OrderCancelled, OrderFilled, OrderReduced, PositionLiquidated
 from node.perp.funding import compute_pending, get_funding
 from node.perp.margin import get_equity
@@ -204,6 +205,25 @@ def _describe_governance(blockchain: Blockchain, snapshot: Block) -> list[str]:
         )
         if after.closures.get(market) != before.closures.get(market):
             lines.append(f"{name} is not settled any more")
+    return lines + _describe_compensations(before, after)
+
+
+def _describe_compensations(then: StateLedger, now: StateLedger) -> list[str]:
+    """Return what of repayments is undone: a list may be used again, a refund paid again."""
+    lines = []
+    before = get_compensations(then)
+    for number, after in enumerate(get_compensations(now), start=1):
+        if number > len(before):
+            lines.append(
+                f"compensation {number}, list 0x{after.root.hex()}, {after.total} atoms, is not "
+                f"given any more: {after.paid} refunds paid are undone, the list is free again"
+            )
+        elif after != before[number - 1]:
+            undone = after.paid - before[number - 1].paid
+            lines.append(
+                f"compensation {number} is as it was: {undone} refunds paid are undone, "
+                f"{before[number - 1].left} atoms are left again"
+            )
     return lines
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from node.errors import BatchTooLarge, ProofsNotAsRefunds, RefundNotInList
 from node.governance.refund import Refund, verify_proof
 from node.perp.account import VAULT, get_account
-from node.perp.compensation import get_compensation, process_refund
+from node.perp.compensation import get_compensation, get_paid_refund, process_refund
 from node.perp.margin import get_equity
 from node.system.handler import Handlers, Outputs
 from node.system.ledger import SystemLedger
@@ -44,8 +44,7 @@ def view_compensation(ledger: SystemLedger, _: Address, number: int) -> Outputs:
 
 def view_refund(ledger: SystemLedger, _: Address, number: int, account: Address) -> Outputs:
     """Return what an account was paid of a compensation; all zeros: nothing yet."""
-    get_compensation(ledger, number)
-    return ledger.paid_refunds.get((number, account)) or (0, 0, 0)
+    return get_paid_refund(ledger, number, account) or (0, 0, 0)
 
 
 HANDLERS: Handlers = {

@@ -8,11 +8,14 @@ from node.chain.blockchain import Blockchain
 from node.chain.store import BlockStore
 from node.governance.action import (
     ChangeCouncil,
+    Kind,
     ListMarket,
     ScheduleMaintenance,
     SetParameter,
     SettleMarket,
 )
+from node.governance.refund import Refund, build_proof, compute_root, make_refund_tree
+from node.perp.compensation import get_compensations
 from node.perp.invariants import check_all
 from node.perp.status import Mode
 from node.snapshot.apply import apply_plan, catch_up_until
@@ -20,12 +23,14 @@ from node.snapshot.directory import SnapshotDirectory
 from node.snapshot.draft import make_plan, reference_of
 from node.snapshot.restore import restore_snapshot
 from node.state.kv import LevelDb
-from node.units import Height, TimeMs
+from node.system.governance import get_audit_entries
+from node.units import Hash32, Height, Quote, TimeMs
 from tests.governance.test_chain import PRICE, CouncilChain
 from tests.governance.test_reforms import ETH, NEW_MEMBERS, SOL, new_market, people, trade
 from tests.helpers.chain import BTC
 from tests.helpers.council import COUNCIL, make
 from tests.snapshot.story import export
+from tests.system.test_vault import make_compensation
 
 
 @pytest.fixture
@@ -100,6 +105,54 @@ def test_a_fork_keeps_what_the_snapshot_has_and_calls_the_window_off(
     assert (chain.ledger.maintenance, chain.ledger.status.held) == (None, Mode.OPEN)
     reopen(chain)
     assert chain.mode() == chain.mode(SOL) == chain.mode(ETH) == Mode.OPEN
+
+
+def test_a_fork_keeps_a_compensation_of_the_snapshot_and_undoes_its_later_payments(
+    chain: CouncilChain, tmp_path: Path
+) -> None:
+    refunds, proofs = chain_refunds(chain, 300, 200)
+    late = chain.time_ms // 1_000 + 3_600
+    chain.govern(make_compensation(chain.ledger, refunds, pay_until=late))
+    pay = chain.buyer.call("LiquidatorVault", "payRefunds", 1, refunds[:1], proofs[:1])
+    chain.seal(pay)
+    assert chain.receipts[0].status == 1
+    height = chain.head.header.number
+    chain.seal(chain.buyer.call("LiquidatorVault", "payRefunds", 1, refunds[1:], proofs[1:]))
+    assert chain.ledger.compensations.get(1)[4:] == (2, 0, 0, height + 1)
+    other, _ = chain_refunds(chain, 7)
+    chain.govern(make_compensation(chain.ledger, other))
+
+    lines = fork(chain, tmp_path, height)
+
+    assert lines == [
+        "compensation 1 is as it was: 1 refunds paid are undone, 200 atoms are left again",
+        f"compensation 2, list 0x{compute_root(other).hex()}, 7 atoms, is not given any more: "
+        "0 refunds paid are undone, the list is free again",
+    ]
+    kinds = [entry.kind for entry in get_audit_entries(chain.ledger, 0, 100)]
+    assert kinds[-2:] == [Kind.COMPENSATE] * 2, "the second one is re-recorded"
+    assert chain.ledger.escrow == (1, (1,))
+    assert chain.ledger.compensations.get(1)[4:] == (1, 200, 0, 0)
+    check_all(chain.ledger)
+    again = chain.buyer.call("LiquidatorVault", "payRefunds", 1, refunds, proofs)
+    rest = chain.buyer.call("LiquidatorVault", "payRefunds", 1, refunds[1:], proofs[1:])
+    chain.seal(again, rest)
+    assert [receipt.status for receipt in chain.receipts[:2]] == [0, 1]
+    chain.govern(make_compensation(chain.ledger, other, fork_id=1, reason="again"))
+    assert [each.paid for each in get_compensations(chain.ledger)] == [2, 0]
+    check_all(chain.ledger)
+
+
+def chain_refunds(
+    chain: CouncilChain, *amounts: int
+) -> tuple[list[Refund], list[tuple[Hash32, ...]]]:
+    """Return a list that pays buyer and seller these amounts, and its proofs."""
+    people = (chain.buyer, chain.seller)
+    refunds = [
+        Refund(index, people[index].address, Quote(amount)) for index, amount in enumerate(amounts)
+    ]
+    tree = make_refund_tree(refunds)
+    return refunds, [build_proof(tree, refund.index) for refund in refunds]
 
 
 def test_a_fork_undoes_what_came_later_and_its_plan_names_all_of_it(

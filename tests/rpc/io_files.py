@@ -16,14 +16,15 @@ from unittest import mock
 
 import orjson
 
+from node.governance.refund import Refund, build_proof, make_refund_tree
 from node.rpc import node_info, perp, recovery
 from node.rpc.methods import METHODS
 from node.rpc.subscriptions import Subscriber
 from node.snapshot.export import ExportJob
-from node.units import Hash32
+from node.units import Hash32, Quote
 from tests.helpers.council import LATE, MEMBERS, signature_of
 from tests.helpers.schemas import require_params, require_schema
-from tests.rpc.chain import MARKET, PRICE, Chain
+from tests.rpc.chain import MARKET, PRICE, Chain, address
 from tests.rpc.reference import render_reference
 
 IO: Final = Path(__file__).parent / "io"
@@ -165,6 +166,34 @@ def halt(chain: Chain) -> None:
     chain.seal()
 
 
+def compensate(chain: Chain) -> None:
+    """Trade, have the council repay maker and taker out of the vault, and pay the taker's."""
+    trade(chain)
+    refunds = [
+        Refund(index, address(role), Quote(amount))
+        for index, (role, amount) in enumerate((("maker", 1_500_000), ("taker", 2_500_000)))
+    ]
+    tree = make_refund_tree(refunds)
+    fields = {
+        "source": "LiquidatorVault",
+        "root": "0x" + tree.root.hex(),
+        "refunds": 2,
+        "total": 4_000_000,
+        "cap": 5_000_000,
+        "payUntil": chain.now_ms // 1_000 + 3_600,
+        "expiresAt": LATE,
+        "expiresAtHeight": LATE,
+        "reason": "a rehearsal",
+        "nonce": "0x" + "11" * 32,
+    }
+    made = chain.ask("gov_getTypedData", "Compensate", fields)
+    chain.ask("gov_submitAction", made["typedData"], fill("@signatures", made))
+    chain.seal()
+    proofs = [build_proof(tree, 1)]
+    chain.send(chain.sign_call("sender", "LiquidatorVault", "payRefunds", 1, refunds[1:], proofs))
+    chain.seal()
+
+
 def fork(chain: Chain) -> None:
     """Halt, and fork to the snapshot, which undoes two trades."""
     halt(chain)
@@ -186,6 +215,7 @@ CHAINS: Final[dict[str, Callable[[Chain], None]]] = {
     "traded": trade,
     "halted": halt,
     "forked": fork,
+    "compensated": compensate,
 }
 
 
