@@ -55,7 +55,7 @@ def parse_number(value: object) -> int:
             raise ValueError("number out of range")
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit():
-        return parse_quantity(hex(int(value[:100])))
+        return parse_quantity(hex(int(value.lstrip("0")[:100] or "0")))
     if isinstance(value, str) and value[:2] in ("0x", "0X"):
         return parse_quantity("0x" + (value[2:].lstrip("0") or "0"))
     return parse_quantity(value)

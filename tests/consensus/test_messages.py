@@ -129,7 +129,7 @@ def test_an_altered_frame_is_another_message_or_is_refused(
         other = decode_message(bytes(frame))
     except EncodingError:
         return
-    assert other != message
+    assert type(other) is not type(message) or other != message  # tuples of two kinds may be equal
     assert encode_message(other) == bytes(frame)
 
 

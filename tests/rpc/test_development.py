@@ -176,6 +176,13 @@ def test_mined_blocks_may_be_seconds_apart(chain: Chain) -> None:
     assert timestamp(chain) == before + 180
 
 
+def test_a_decimal_number_has_all_its_digits(chain: Chain) -> None:
+    chain.ask("anvil_setBalance", text("maker"), "0" * 120 + "57")
+
+    assert balance(chain, "maker") == 57
+    assert refusal(chain, "anvil_setBalance", text("maker"), "1" + "0" * 120)[0] == -32602
+
+
 def test_more_blocks_than_a_request_may_ask_for_are_refused(chain: Chain) -> None:
     assert refusal(chain, "anvil_mine", "0x1000000")[0] == -32602
 

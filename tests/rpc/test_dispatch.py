@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +19,8 @@ from node.rpc.methods import METHODS, Method
 from node.rpc.origin import FOREIGN_ORIGIN
 from node.rpc.parameters import Param, parse_bool
 from node.rpc.requests import BATCH_MAX, BODY_MAX
-from tests.rpc.chain import Chain
+from node.rpc.schemas import SCHEMAS
+from tests.rpc.chain import Chain, text
 
 INVALID = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "invalid request"}}
 
@@ -327,6 +329,58 @@ def test_any_json_gets_a_well_formed_answer_and_is_no_bug(battered: Chain, messa
         answers = decoded if isinstance(decoded, list) else [decoded]
         assert answers
         assert all(map(is_answer, answers))
+
+
+TEXTS = ["\x00", "latest", "0x", "0x0", "0x5", hex(2**63 - 1), hex(2**63), "-1", "9" * 200, "1m",
+         "0x02c0", "0x" + "f" * 64, "0x" + "0" * 64, text("maker"), text("taker"), "0x" + "f" * 40,
+         "0x0000000000000000000000000000000000001002"]  # fmt: skip
+EDGES: dict[str, st.SearchStrategy[Any]] = {
+    "integer": st.sampled_from([0, 1, -1, 2, 100, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 1]),
+    "number": st.sampled_from([0, 1.5, -0.0, 1e308, 2**64 - 1]),
+    "boolean": st.booleans(),
+    "null": st.none(),
+}  # fmt: skip
+
+
+def shaped(schema: Any) -> st.SearchStrategy[Any]:
+    """Return values of a published shape, now and then of none."""
+    if "$ref" in schema:
+        return st.deferred(lambda: shaped(SCHEMAS[schema["$ref"].rpartition("/")[2]]))
+    for choice in ("oneOf", "anyOf"):
+        if choice in schema:
+            return st.one_of([shaped(each) for each in schema[choice]])
+    if "const" in schema or "enum" in schema:
+        return st.sampled_from(schema.get("enum") or [schema["const"]])
+    kind = schema.get("type")
+    if kind == "object":
+        members = schema.get("properties", {}).items()
+        return st.fixed_dictionaries({}, optional={name: shaped(each) for name, each in members})
+    if kind == "array":
+        return st.lists(shaped(schema.get("items", {})), max_size=3)
+    if kind == "string":
+        return st.sampled_from(
+            [each for each in TEXTS if re.search(schema.get("pattern", ""), each)]
+        )
+    return EDGES.get(kind, json_values)
+
+
+ARGUMENTS = {
+    name: st.tuples(*(shaped(each.schema) | json_values for each in method.params))
+    for name, method in METHODS.items()
+    if not name.endswith((*LASTING, "_mine_detailed", "anvil_reorg", "_reset", "rollback"))
+}
+
+
+@given(st.data())
+def test_arguments_of_the_published_shape_are_no_bug(battered: Chain, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(ARGUMENTS)))
+    params = data.draw(ARGUMENTS[name])
+
+    with capture_logs() as logs:
+        answer = battered.post(request(name, *params))
+
+    assert [each for each in logs if each["log_level"] == "error"] == []
+    assert is_answer(answer)
 
 
 @given(st.binary(max_size=200))
