@@ -82,6 +82,24 @@ def test_a_number_wrong_in_the_cache_is_sealed_and_never_certified(
         done = verify(node.data_dir)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["last"] == wrong - 1
+    require_audited(network.sequencer.data_dir, wrong, kind)
+
+
+def require_audited(data_dir: Path, wrong: int, kind: str) -> None:
+    """Check that an auditor finds what the lie did, in a table that sums, and nothing before it."""
+    honest, lying = (
+        json.loads(perpnode("audit", *span, "--data-dir", str(data_dir), "--json").stdout)
+        for span in (("1", str(wrong - 1)), (str(wrong), "latest"))
+    )
+    assert (honest["evidence"], honest["report"]["first_difference"]) == ([], "")
+    assert honest["report"]["state_root_was"] == honest["report"]["state_root_should"]
+    if kind == "balance":  # no transition tells it
+        assert lying["report"]["state_root_was"] != lying["report"]["state_root_should"]
+    else:  # by now reports may have put an oracle right
+        assert f"block {wrong}, market 1, " in lying["report"]["first_difference"]
+    assert {lying["report"]["totals"][name] for name in ("equity_was", "loss")} == {"0"}
+    made = [row["loss"] for row in lying["accounts"] if row["name"] == "out of nothing"]
+    assert bool(made) == (kind == "balance")
 
 
 @pytest.mark.parametrize("count", COUNTS)
