@@ -31,6 +31,7 @@ from node.perp.account import (
     DEFICIT,
     FEES,
     RECEIVABLE,
+    REFUNDS,
     SYSTEM_ADDRESS_MAX,
     VAULT,
     get_account,
@@ -69,6 +70,7 @@ _NAMES: Final = {
     FEES: "Fees",
     DEFICIT: "Deficit",
     RECEIVABLE: "Receivable",
+    REFUNDS: "Refunds",
 }
 OUT_OF_NOTHING: Final = "out of nothing"
 """The row that stands for what a state's balances lack to zero (I1)."""
