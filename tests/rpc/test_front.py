@@ -370,7 +370,7 @@ def test_guarded_and_batched_methods_are_never_kept() -> None:
 
 def test_raw_transactions_are_admitted_in_order_across_batches(chain: Chain) -> None:
     """Each has the nonce after the one before: out of order the pool would find gaps."""
-    signed = [chain.sign("sender") for _ in range(60)]
+    signed = [chain.sign("sender") for _ in range(130)]
     batches = [signed[:3], signed[3:30], signed[30:31], signed[31:]]
     admitted: list[bytes] = []
     chain.mempool.on_admitted(lambda tx: admitted.append(tx.hash))
