@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Coroutine
@@ -38,6 +37,7 @@ from node.consensus.snapshots import Snapshots
 from node.consensus.validator import ValidatorNode
 from node.crypto import ed25519_sign
 from node.errors import GenesisError, OperatorError
+from node.garbage import Collector
 from node.governance.validators import ValidatorSet, find_validator
 from node.rpc.port import listen
 from node.rpc.serving import serve, serve_apart
@@ -56,10 +56,6 @@ SWITCH_INTERVAL_S = 0.0005
 """How long a busy thread may keep the others waiting: with Python's 5 ms whoever asks waits that
 long for each turn beside sealing (DESIGN section 7). While senders were recovered in this process,
 0.5 ms cost 30 % more CPU an order than 2 ms; since the front does that, the two are the same."""
-
-COLLECT_EVERY = (50_000, 20, 100)
-"""A block makes many objects that live to its end; with Python's 700 the collector looks at all of
-them again and again: 10 % of a full block."""
 
 log = structlog.get_logger()
 
@@ -113,8 +109,7 @@ def run_node(config: NodeConfig) -> None:
     _check_role(config, key)
     blockchain, database = open_blockchain(config.genesis_path, config.data_dir)
     configure_log(config.log_format)
-    gc.freeze()
-    gc.set_threshold(*COLLECT_EVERY)
+    blockchain.on_head(Collector().after_block)
     try:
         if config.role == Role.SEQUENCER:
             _run_sequencer(config, key, blockchain, database)

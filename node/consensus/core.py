@@ -641,7 +641,7 @@ class Core:
                 self._mempool.add(tx)
                 results.append(tx.hash)
             except InvalidTransaction as refusal:
-                results.append(refusal)
+                results.append(refusal.with_traceback(None))  # its frames hold it: a cycle
         return results
 
     def _admit(self, transactions: Sequence[Transaction]) -> list[InvalidTransaction | None]:
@@ -653,7 +653,7 @@ class Core:
                 self._mempool.add(tx)
                 results.append(None)
             except InvalidTransaction as refusal:
-                results.append(refusal)
+                results.append(refusal.with_traceback(None))  # its frames hold it: a cycle
         return results
 
     def _make_plan(self, name: str, reason: str, time_ms: TimeMs) -> Plan:

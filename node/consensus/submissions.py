@@ -378,7 +378,7 @@ def _find_refusal(ledger: StateLedger, data: bytes) -> Refusal | None:
     try:
         _carry_out(ledger, data)
     except Refusal as refusal:
-        return refusal
+        return refusal.with_traceback(None)  # its frames hold the ledger
     ledger.revert(checkpoint)
     return None
 

@@ -83,3 +83,20 @@ def test_spent_ledger_is_freed_with_its_last_reference() -> None:
         assert count_tables() == before
     finally:
         gc.enable()
+
+
+def test_ledger_of_a_block_with_refused_orders_is_freed_with_its_last_reference() -> None:
+    """A refusal that was raised holds its frames, and they the ledger: nobody may keep both."""
+    maker, taker = Person("maker"), Person("taker")
+    chain = Chain(make_genesis([maker, taker]))
+    trade(chain, maker, taker)
+    gc.collect()
+    gc.disable()
+    try:
+        before = count_tables()
+        chain.seal(taker.order(10**9, PRICE - 9_000), maker.order(1, 1))
+        assert [receipt.status for receipt in chain.receipts] == [0, 0]
+        chain.seal()
+        assert count_tables() == before
+    finally:
+        gc.enable()

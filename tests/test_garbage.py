@@ -1,0 +1,86 @@
+"""Cyclic garbage is found: what is new after each block, all of it once memory has doubled."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node import garbage
+from node.garbage import Collector, get_memory
+
+
+class Circle:
+    """It refers to itself: counting references never frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def _python_as_it_was() -> Iterator[None]:
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+def leave_circle() -> weakref.ref[Circle]:
+    return weakref.ref(Circle())
+
+
+def test_a_new_circle_is_found_after_the_block() -> None:
+    collector = Collector()
+    circle = leave_circle()
+    assert circle() is not None
+
+    collector.after_block(None)
+
+    assert circle() is None
+
+
+def test_a_circle_that_lived_on_is_found_when_memory_has_doubled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = 10 * garbage.GROWTH_MIN
+    monkeypatch.setattr(garbage, "get_memory", lambda: memory)
+    collector = Collector()
+    living = Circle()
+    circle = weakref.ref(living)
+    collector.after_block(None)
+    del living
+
+    memory *= 2
+    collector.after_block(None)
+    assert circle() is not None  # no more than double
+
+    memory += 1
+    collector.after_block(None)
+    assert circle() is None
+
+
+def test_a_small_node_may_grow_before_all_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = 1
+    monkeypatch.setattr(garbage, "get_memory", lambda: memory)
+    looks: list[int] = []
+    monkeypatch.setattr(gc, "collect", lambda generation=2: looks.append(generation))
+    collector = Collector()
+
+    memory += garbage.GROWTH_MIN
+    collector.after_block(None)
+    memory += 1
+    collector.after_block(None)
+    collector.after_block(None)
+
+    assert looks == [2, 0, 2, 0]
+
+
+@pytest.mark.parametrize("statm", [garbage._STATM, Path("/nowhere")])
+def test_memory_is_told_on_every_system(monkeypatch: pytest.MonkeyPatch, statm: Path) -> None:
+    monkeypatch.setattr(garbage, "_STATM", statm)
+    before = get_memory()
+
+    held = [object() for _ in range(1_000_000)]
+
+    assert get_memory() - before > 8 * len(held)
