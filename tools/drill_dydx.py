@@ -25,7 +25,7 @@ from node.system.contracts import ORACLE
 from node.units import DurationMs
 from tools.feed import Feed
 from tools.rehearsal import MARKET, Holder, Rehearsal, market_order
-from tools.repayment import audit, show_owed
+from tools.repayment import audit, repay, show_owed
 from tools.telling import WAIT_S, describe_outcome, position_of, show_usdc
 
 STANDSTILL_S = 8 * 3_600
@@ -74,6 +74,11 @@ class Dydx(Rehearsal):
                 corrections = await self._collect_prices(client, feed, span)
             await self.stop_everything()
             await self._audit(span, corrections)
+            self.start(*self.flags)
+            async with connect(self.url, patience_s=WAIT_S) as client:
+                await self.wait_linked(client)
+                refunds = self.path / "audit" / "refunds.csv"
+                await repay(self, client, refunds, "liquidated on wrong prices")
         await self.verify_everything()
 
     async def _stop_by_invariant(self, client: Client) -> int:

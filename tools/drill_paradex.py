@@ -9,6 +9,7 @@ fork could not give back: honest trades after the snapshot.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from node.chain.genesis import Genesis
@@ -16,7 +17,7 @@ from node.devnet.client import Client, connect
 from node.perp.order import TimeInForce
 from node.units import DurationMs
 from tools.rehearsal import MARKET, deposit, market_order, order
-from tools.repayment import Books, audit, is_person, read_books, show_owed, write_refunds
+from tools.repayment import Books, audit, is_person, read_books, repay, show_owed, write_refunds
 from tools.story import Story
 from tools.telling import WAIT_S, Row, Table, describe_outcome, show_usdc
 
@@ -59,7 +60,11 @@ class Paradex(Story):
             await self.trade_again(client)
             left = await self._read_branches(client)
         await self.stop_everything()
-        await self._audit(left)
+        refunds = await self._audit(left)
+        self.start(*self.flags)
+        async with connect(self.url, patience_s=WAIT_S) as client:
+            await self.wait_linked(client)
+            await repay(self, client, refunds, "honest trades that the fork undid")
         await self.verify_everything()
 
     async def _go_back(self, client: Client) -> None:
@@ -133,8 +138,8 @@ class Paradex(Story):
             await read_books(self, client, hex(fork["blockNumber"])),
         )
 
-    async def _audit(self, left: Branches) -> None:
-        """Replay the branch that was left, honestly; find what the fork did not give back."""
+    async def _audit(self, left: Branches) -> Path:
+        """Replay the branch that was left, honestly; return what the fork did not give back."""
         found = await audit(self, self.path / "audit", "--fork", "1")
         show_owed(self, "The branch that was left, as it was and honestly", found)
         victims = [each for each in found.rows if each.refund]
@@ -173,9 +178,11 @@ class Paradex(Story):
             for account in should
             if is_person(account) and should[account] > after[account]
         }
-        refunds = write_refunds(self.path / "refunds.csv", owed)
         self.promise(
             "honest trades that were undone are owed",
-            bool(refunds),
-            f"{len(refunds)} accounts, {show_usdc(sum(owed.values()))} USDC",
+            bool(owed),
+            f"{len(owed)} accounts, {show_usdc(sum(owed.values()))} USDC",
         )
+        path = self.path / "refunds.csv"
+        write_refunds(path, owed)
+        return path

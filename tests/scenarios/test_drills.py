@@ -11,7 +11,7 @@ import pytest
 from tools.drill import Incident
 
 ROOT = Path(__file__).parents[2]
-PROMISES_MIN = {"paradex": 20, "dydx": 15, "venue-halt": 15, "frontend-loss": 15}
+PROMISES_MIN = {"paradex": 40, "dydx": 27, "venue-halt": 21, "frontend-loss": 21}
 LONG = ("paradex", "dydx")
 INCIDENTS = [
     pytest.param(each, marks=pytest.mark.slow) if each in LONG else each for each in Incident
