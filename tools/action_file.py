@@ -24,6 +24,7 @@ from node.errors import InvalidSignature, MalformedAction, OperatorError
 from node.governance.action import (
     AcknowledgeJump,
     Action,
+    Compensate,
     ListMarket,
     SetParameter,
     SettleMarket,
@@ -32,6 +33,7 @@ from node.governance.action import (
 )
 from node.governance.typed_data import parse_typed_data, render_message, render_typed_data
 from node.perp.order import CancelFilter
+from node.perp.parameters import COLLATERAL_DECIMALS
 from node.perp.status import Mode
 from node.rpc.quantities import render_decimal
 from node.units import Hash32
@@ -167,7 +169,7 @@ WORDS = {
 def show_action(loaded: ActionFile, council: Council) -> None:
     """Print an action in plain words and numbers beside today's, and who signed it."""
     typer.echo(WORDS[type(loaded.action).__name__])
-    notes = note_action(loaded.action, council.markets)
+    notes = note_action(loaded.action, council.markets) | note_payment(loaded.action, council.vault)
     print_fields(
         {
             name: _describe(name, value) + (f" ({notes[name]})" if name in notes else "")
@@ -202,6 +204,22 @@ def note_action(action: Action, markets: dict[int, Any]) -> dict[str, str]:
         today = find_parameter(market["params"], action.name)
         notes |= {} if today is None else {"value": f"today: {today}"}
     return notes
+
+
+def note_payment(action: Action, vault: int) -> dict[str, str]:
+    """Return a compensation's sums as people write them, and the vault before and after."""
+    if not isinstance(action, Compensate):
+        return {}
+    return {
+        "source": f"worth {show_usdc(vault)}, then {show_usdc(vault - action.total)}",
+        "total": show_usdc(action.total),
+        "cap": show_usdc(action.cap),
+    }
+
+
+def show_usdc(atoms: int) -> str:
+    """Return atoms as people read them."""
+    return f"{render_decimal(atoms, COLLATERAL_DECIMALS)} USDC"
 
 
 def find_parameter(params: dict[str, Any], name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""A node as the governance script sees it: its council, where its chain is, and its markets."""
+"""A node as the governance script sees it: its council, its chain's place, markets and vault."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from node.crypto import checksum_address
 from node.devnet.client import Client, connect
 from node.governance.action import Domain
+from node.perp.account import VAULT
 from node.units import Address, Hash32
 
 CONNECT_S = 2.0
@@ -34,12 +35,15 @@ class Council(NamedTuple):
     time_ms: int
     markets: dict[int, Any]
     """By id, as `perp_getMarkets` tells them."""
+    vault: int
+    """What the LiquidatorVault is worth, in atoms."""
 
 
 async def get_council(client: Client) -> Council:
     """Ask a node for its council and its chain's place."""
     answer = await client.request("gov_getCouncil")
     markets = await client.request("perp_getMarkets")
+    vault = await client.request("perp_getAccount", "0x" + VAULT.hex())
     domain = answer["domain"]
     return Council(
         Domain(int(domain["chainId"]), Hash32(bytes.fromhex(domain["salt"][2:]))),
@@ -53,6 +57,7 @@ async def get_council(client: Client) -> Council:
         answer["blockNumber"],
         answer["timeMs"],
         {market["market"]: market for market in markets},
+        vault["equity"]["atoms"],
     )
 
 

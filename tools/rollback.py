@@ -14,6 +14,12 @@ made before) is refused by name on standard error, with exit status 1, and chang
 So are the council's other kinds: schedule-maintenance, settle-market, change-council,
 change-validators, set-parameter, set-reporters, set-brackets, list-market.
 
+What an incident cost is repaid by a list, and paid by anybody:
+
+    rollback compensate refunds.csv compensate.json --reason "wrong liquidations"
+    rollback sign compensate.json --key member-1.json; …; rollback submit compensate.json
+    rollback pay refunds.csv --key anybody.json
+
 A fork is the same with a plan's file in the action's place, once the chain stands:
 
     rollback snapshots
@@ -74,13 +80,14 @@ from tools.plan_commands import (
 )
 from tools.plan_file import is_plan, load_plan
 from tools.reform_commands import REFORMS
+from tools.refund_commands import REPAYMENT
 from tools.signing import make_member_signature, step_after
 
 NOBODY = "0x" + "00" * 20
 
 app = typer.Typer(
     name="rollback",
-    help="Govern a chain: halt, cancel, set, change, list, settle, fork; sign, submit, watch.",
+    help="Govern a chain: halt, cancel, set, change, list, settle, repay, fork; sign, submit.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,7 +95,7 @@ app = typer.Typer(
 )
 for command in (snapshots, plan, reopen, verify):
     app.command()(command)
-for name, command in REFORMS.items():
+for name, command in (REFORMS | REPAYMENT).items():
     app.command(name)(command)
 
 
