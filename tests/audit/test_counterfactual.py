@@ -262,7 +262,8 @@ def test_who_could_not_have_paid_is_not_in_the_block_and_nor_is_what_came_after(
     poor = Person("poor")
     gift = maker.send(poor.address, value=COIN)
     chain.seal(gift)
-    first, second = poor.send(maker.address, value=1), poor.send(maker.address, value=2)
+    # Orders come behind the protocol's own transactions of this block: each is still found.
+    first, second = poor.order(-1, PRICE + 500), poor.order(-2, PRICE + 500)
     other = maker.call("Exchange", "deposit", USDC)
     chain.seal(*chain.reports(PRICE + 40), other, first, second)
 
