@@ -49,6 +49,9 @@ _CORS: Final = (
 _JSON: Final = ((b"content-type", b"application/json"), *_CORS)
 _LAST: Final = ((b"connection", b"close"), *_JSON)
 _TEXT: Final = ((b"content-type", b"text/plain; charset=utf-8"), *_CORS)
+_NOT_TAKEN: Final = ((b"allow", b"POST, OPTIONS"), *_TEXT)
+_READS: Final = ("GET", "HEAD")
+"""How operators' tools ask for a page."""
 _PREFLIGHT: Final = ((b"access-control-max-age", b"86400"), *_CORS)
 
 
@@ -127,8 +130,8 @@ class RpcServer:
             await self._serve_post(scope, headers, receive, send)
         elif scope["method"] == "OPTIONS":
             await _respond(send, 204, b"", _PREFLIGHT)
-        elif scope["method"] != "GET" or not await self._serve_page(scope["path"], send):
-            await _respond(send, 405, b"JSON-RPC takes POST and WebSocket\n", _TEXT)
+        elif scope["method"] not in _READS or not await self._serve_page(scope["path"], send):
+            await _respond(send, 405, b"JSON-RPC takes POST and WebSocket\n", _NOT_TAKEN)
 
     def _find_refusal(self, headers: dict[bytes, bytes]) -> str | None:
         origin = headers.get(b"origin")

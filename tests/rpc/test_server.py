@@ -185,6 +185,25 @@ def test_other_methods_are_told_what_is_taken(traded: Chain) -> None:
 
     assert response.status == 405
     assert response.body == b"JSON-RPC takes POST and WebSocket\n"
+    assert response.headers["allow"] == "POST, OPTIONS"
+
+
+def test_a_probe_may_ask_for_the_head_of_a_page(traded: Chain) -> None:
+    async def ask(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async def run() -> bytes:
+        async with serving(traded) as front:
+            return await ask(front.port)
+
+    head, _, body = asyncio.run(run()).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b""
 
 
 def test_health_and_numbers_are_shown_to_tools_and_to_no_web_page(traded: Chain) -> None:
