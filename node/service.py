@@ -18,7 +18,7 @@ from node.chain.blockchain import Blockchain
 from node.chain.durable import write_durably
 from node.chain.genesis import Genesis, document_hash, read_genesis, render_genesis
 from node.chain.store import BlockStore
-from node.config import LogFormat, NodeConfig, Role, wall_time_ms
+from node.config import NodeConfig, Role, wall_time_ms
 from node.consensus.block_time import BlockTime
 from node.consensus.core import Core
 from node.consensus.development import Development
@@ -39,6 +39,7 @@ from node.crypto import ed25519_sign
 from node.errors import GenesisError, OperatorError
 from node.garbage import Collector
 from node.governance.validators import ValidatorSet, find_validator
+from node.log import configure_log
 from node.rpc.port import listen
 from node.rpc.serving import serve, serve_apart
 from node.snapshot.apply import BumpSignState, resume_fork
@@ -117,30 +118,6 @@ def run_node(config: NodeConfig) -> None:
             _run_follower(config, key, blockchain)
     finally:
         database.close()
-
-
-def configure_log(log_format: LogFormat) -> None:
-    """Log to standard error, a line an event; tracebacks without locals, which may be keys."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False)
-            if log_format == LogFormat.TEXT
-            else structlog.processors.TimeStamper(fmt="iso"),
-            *_RENDERERS[log_format],
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-_RENDERERS: dict[LogFormat, list[structlog.typing.Processor]] = {
-    LogFormat.TEXT: [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    ],
-    LogFormat.JSON: [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
-}
 
 
 def _check_role(config: NodeConfig, key: NodeKey | None) -> None:

@@ -1,16 +1,13 @@
 """What a node refuses before it serves, and what a stopped one's directory must be."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from node.chain.genesis import render_genesis
-from node.config import LogFormat, NodeConfig, Role
+from node.config import NodeConfig, Role
 from node.errors import OperatorError, StaleDatabase
-from node.service import HEAD_FILE, configure_log, open_blockchain, open_stopped, run_node
+from node.service import HEAD_FILE, open_blockchain, open_stopped, run_node
 from tests.helpers.chain import Person, make_genesis
 
 
@@ -64,29 +61,3 @@ def test_a_stopped_directory_is_refused_for_its_side_file_as_by_a_starting_node(
 
     assert refusals[0] == refusals[1]
     assert "\n" not in refusals[0]
-
-
-@pytest.fixture
-def _structlog_as_it_was() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("_structlog_as_it_was")
-def test_a_line_of_the_log_is_for_people_or_for_machines(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for log_format in LogFormat:
-        configure_log(log_format)
-        try:
-            raise ValueError("was 0")
-        except ValueError as error:
-            structlog.get_logger().error("block disputed", height=7, exc_info=error)
-    text, _, lines = capsys.readouterr().err.rpartition("\n{")
-
-    assert "block disputed" in text
-    assert "height=7" in text
-    line = json.loads("{" + lines)
-    assert (line["event"], line["level"], line["height"]) == ("block disputed", "error", 7)
-    assert line["timestamp"].endswith("Z")
-    assert "ValueError: was 0" in line["exception"]

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from time import perf_counter
 
 from node.chain.block import Block, Receipt
 from node.chain.transaction import Transaction
@@ -82,7 +83,9 @@ class Desk:
 
     async def admit(self, transactions: Sequence[Transaction]) -> Sequence[bytes | None]:
         """Hand transactions to the mempool, in order; None: taken, else the error member."""
+        began = perf_counter()
         refusals = await self._core.admit(transactions)
+        self._metrics.on_answer("eth_sendRawTransaction", perf_counter() - began)
         self._note_version()
         return [None if each is None else render_refusal(each) for each in refusals]
 

@@ -1,4 +1,4 @@
-"""The front's process: `python -m node.rpc.front_process LISTENING CORE POLICY`.
+"""The front's process: `python -m node.rpc.front_process LISTENING CORE POLICY LOG_FORMAT`.
 
 The core starts it with two sockets that it inherits, one that listens and one to the core itself.
 When the core ends, however it ends, its socket does, and the front with it.
@@ -14,6 +14,8 @@ import sys
 
 import uvloop
 
+from node.config import LogFormat
+from node.log import configure_log
 from node.rpc.front_end import FrontEnd
 from node.rpc.origin import Policy
 from node.rpc.server import RpcServer
@@ -35,7 +37,8 @@ async def serve(listening: socket.socket, core: socket.socket, policy: Policy) -
 
 def main() -> None:
     """Run the process."""
-    listening, core, policy = sys.argv[1:]
+    listening, core, policy, log_format = sys.argv[1:]
+    configure_log(LogFormat(log_format))
     host, names, origins = json.loads(policy)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the core ends it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

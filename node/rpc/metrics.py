@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -39,6 +45,7 @@ class Metrics:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._registry)
         events = {name: event for each in CONTRACTS.values() for name, event in each.events.items()}
         self._names: dict[Hash32, str] = {events[name].topic: name for name in COUNTED_EVENTS}
         self._blocks = self._counter("blocks", "Blocks that became the head.")
@@ -54,7 +61,7 @@ class Metrics:
             self._events.labels(name)
         self._methods = Histogram(
             "perpnode_rpc_seconds",
-            "How long a method took in the core.",
+            "How long a method took in the core; a batch's raw transactions go there at once.",
             ["method"],
             buckets=BUCKETS,
             registry=self._registry,
@@ -138,7 +145,7 @@ def _describe_chain(status: Status) -> Iterable[Metric]:
         ("disputes", "Disputes about this branch.", status.disputes),
         ("fork_id", "The branch.", status.fork_id),
         ("chain_mode", "0 OPEN, 1 POST_ONLY, 2 CANCEL_ONLY, 3 HALTED.", status.mode),
-        ("block_time_seconds", "The head's time.", status.time_ms / 1_000),
+        ("block_timestamp_seconds", "The head's time.", status.time_ms / 1_000),
         ("vault_usdc", "The LiquidatorVault's balance.", status.vault / _ATOMS_PER_USDC),
         ("deficit_usdc", "What nobody could pay; negative.", status.deficit / _ATOMS_PER_USDC),
     ):

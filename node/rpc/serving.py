@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from node.config import NodeConfig
+from node.config import LogFormat, NodeConfig
 from node.consensus.core import Core
 from node.errors import OperatorError
 from node.rpc.accounts import read_accounts
@@ -76,7 +76,7 @@ async def serve(core: Core, config: NodeConfig) -> AsyncIterator[RpcServer]:
 async def serve_apart(core: Core, config: NodeConfig) -> AsyncIterator[Apart]:
     """Serve a node's JSON-RPC from a process of its own; raise PortInUse naming the owner."""
     with listen(config.host, config.port) as listening:
-        fronts = Fronts(make_desk(core, config), make_policy(config), listening)
+        fronts = Fronts(make_desk(core, config), make_policy(config), listening, config.log_format)
         keeping = asyncio.create_task(fronts.keep())
         try:
             yield Apart(listening.getsockname()[1], keeping)
@@ -90,10 +90,12 @@ async def serve_apart(core: Core, config: NodeConfig) -> AsyncIterator[Apart]:
 class Fronts:
     """Starts the front's process, and again when it ends."""
 
-    def __init__(self, desk: Desk, policy: Policy, listening: socket.socket) -> None:
+    def __init__(
+        self, desk: Desk, policy: Policy, listening: socket.socket, log_format: LogFormat
+    ) -> None:
         self._desk = desk
-        self._policy = policy
         self._listening = listening
+        self._wishes = (_encode(policy), log_format.value)
         self._process: asyncio.subprocess.Process | None = None
         self._end: CoreEnd | None = None
         self._is_stopping = False
@@ -133,10 +135,10 @@ class Fronts:
         """Run one front to its end and return its exit status."""
         ours, theirs = socket.socketpair()
         with theirs:
-            words = [str(self._listening.fileno()), str(theirs.fileno()), _encode(self._policy)]
+            sockets = (str(self._listening.fileno()), str(theirs.fileno()))
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "node.rpc.front_process", *words),
+                *("-m", "node.rpc.front_process", *sockets, *self._wishes),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(self._listening.fileno(), theirs.fileno()),
                 start_new_session=True,  # Ctrl-C reaches the core alone, which ends its front

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from node.chain.block import Receipt
 from node.consensus.phase import FORKING, LAGGING, OPEN, STOPPED, SYNCING, WITHHOLDING
@@ -133,6 +134,50 @@ def test_what_fails_in_a_method_is_counted_and_what_is_refused_is_not(traded: Ch
 
     assert shown['perpnode_rpc_failures_total{method="test_fail"}'] == 1
     assert not any("nonsense" in name for name in shown)
+
+
+def test_raw_transactions_that_the_front_hands_in_are_timed(traded: Chain) -> None:
+    async def run() -> Page | None:
+        desk = Desk(traded.core)
+        await desk.admit([traded.sign("sender", value=1), traded.sign("sender", value=1)])
+        page = await desk.page("/metrics", COUNTS)
+        desk.close()
+        return page
+
+    shown = numbers(asyncio.run(run()))
+
+    assert shown['perpnode_rpc_seconds_count{method="eth_sendRawTransaction"}'] == 1
+
+
+def test_numbers_are_named_as_prometheus_wants_them(traded: Chain) -> None:
+    """What `promtool check metrics` looks at: help, suffixes, base units, each family once."""
+    page = Watched(traded).run({"method": "eth_chainId"}, seals=1)["/metrics"]
+    assert page is not None
+    text = page.body.decode()
+
+    families = list(text_string_to_metric_families(text))
+
+    assert text.endswith("\n")
+    names = [each.name for each in families]
+    assert len(names) == len(set(names))
+    assert {"perpnode_blocks", "perpnode_rpc_seconds", "process_resident_memory_bytes"} < set(names)
+    for each in families:
+        assert each.name.split("_")[0] in ("perpnode", "process")
+        assert each.documentation, each.name
+        assert not {"ms", "milliseconds", "percent", "minutes"} & set(each.name.split("_"))
+        if each.type == "counter":
+            assert {sample.name for sample in each.samples} <= {f"{each.name}_total"}
+
+
+def test_names_that_nobody_offers_make_no_series(traded: Chain) -> None:
+    known = {"method": "eth_chainId"}
+    strange = [{"method": f'"}}{number}\n'} for number in range(50)]
+
+    few, many = (
+        set(numbers(Watched(traded).run(known, *bodies)["/metrics"])) for bodies in ([], strange)
+    )
+
+    assert few == many
 
 
 def test_there_is_nothing_under_other_paths(traded: Chain) -> None:

@@ -1,6 +1,7 @@
 """The sequencer's front is a process of its own: neither it nor the core outlives the other."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -123,3 +124,22 @@ def test_two_hundred_connections_are_answered_side_by_side(sequencer: Sequencer)
         assert len(answers) == 1, round_
     for connection in connections:
         connection.close()
+
+
+def test_every_line_of_a_log_for_machines_is_json(tmp_path: Path) -> None:
+    with Sequencer(MINIMAL_GENESIS, tmp_path / "data", *FLAGS, "--log-format", "json") as node:
+        node.start()
+        node.wait_for_answer()
+        for junk in (
+            b"GARBAGE\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: x\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", node.rpc.port)) as client:
+                client.sendall(junk)
+                client.recv(100)
+        os.kill(front_of(node), signal.SIGKILL)
+        node.rpc.height()
+
+        events = [json.loads(line)["event"] for line in node.errors().splitlines()]
+
+    assert events[-1] == "front ended, started again"
