@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final
 
-from node.chain.block import Block
+from node.chain.block import Block, block_size
 from node.crypto import keccak256
 from node.rpc.blocks import BlockRef, find_block, get_block
 from node.rpc.context import Context
@@ -23,6 +23,7 @@ from node.rpc.render import (
     render_receipt,
     render_receipts,
 )
+from node.state.store import EMPTY_TRIE_ROOT
 from node.units import Address, Hash32, Height
 
 CLIENT_VERSION: Final = (
@@ -150,9 +151,12 @@ def _next_block(context: Context, head: Block) -> Block:
         gas_limit=context.core.gas_limit,
         gas_used=0,
         base_fee=context.core.base_fee,
+        transactions_root=EMPTY_TRIE_ROOT,
+        receipts_root=EMPTY_TRIE_ROOT,
         logs_bloom=bytes(256),
     )
-    return head._replace(header=header, transactions=(), transitions=())
+    size = block_size(header, ())
+    return head._replace(header=header, transactions=(), transitions=(), size=size)
 
 
 # --- accounts -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from node.chain.block import Block
 from node.chain.transaction import Transaction
 from node.consensus.core import Core
 from node.rpc.context import Context
-from node.rpc.errors import ServerError
+from node.rpc.errors import InvalidParams, ServerError
 from node.rpc.hex import data
 from node.rpc.logs import LogFilter, query_logs, query_range, render_matching, resolve_range
 from node.rpc.render import Json, render_pending
@@ -204,7 +204,10 @@ class Filters:
 
 
 async def new_filter(context: Context, wanted: LogFilter) -> Json:
-    """Make a filter of logs and return its id."""
+    """Make a filter of logs and return its id; one of a range that goes back is refused."""
+    first, last = wanted.from_block, wanted.to_block
+    if not isinstance(first, str) and not isinstance(last, str) and first > last:
+        raise InvalidParams("invalid block range params")
     return context.filters.create(context.session.owner, logs=wanted)
 
 

@@ -418,3 +418,15 @@ def test_nothing_of_a_block_is_seen_before_it_is_the_head(
     assert seen == [None, None, None]
     assert traded.ask("eth_getTransactionReceipt", sent)["blockNumber"] == hex(height)
     assert traded.ask("eth_getTransactionCount", text("sender"), "latest") == "0x1"
+
+
+def test_the_pending_block_s_size_and_roots_are_those_of_an_empty_one(traded: Chain) -> None:
+    pending = traded.ask("eth_getBlockByNumber", "pending", True)
+    first = traded.ask("eth_getBlockByNumber", "0x0", True)
+
+    assert pending["transactions"] == first["transactions"] == []
+    for field in ("transactionsRoot", "receiptsRoot"):
+        assert pending[field] == first[field]
+    assert pending["size"] != traded.ask("eth_getBlockByNumber", "latest", True)["size"]
+    header = traded.ask("eth_getHeaderByNumber", "pending")
+    assert {name: pending[name] for name in header} == header

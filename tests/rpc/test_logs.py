@@ -248,3 +248,11 @@ def test_a_connection_that_ends_takes_its_filters_along(chain: Chain) -> None:
 
     assert chain.ask("eth_uninstallFilter", filter_id) is False
     assert chain.ask("eth_uninstallFilter", kept) is True
+
+
+def test_a_filter_of_a_range_that_goes_back_is_refused_when_it_is_made(traded: Chain) -> None:
+    with pytest.raises(RpcFailure) as failure:
+        traded.ask("eth_newFilter", {"fromBlock": "0x5", "toBlock": "0x4"})
+
+    assert (failure.value.code, failure.value.message) == (-32602, "invalid block range params")
+    assert traded.ask("eth_newFilter", {"fromBlock": "0x5", "toBlock": "latest"})
