@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +22,9 @@ from node.chain.block import Block
 from node.chain.development import Call, LoadState, SetTokens, encode_operation
 from node.chain.system_transaction import SYSTEM_ACCOUNT
 from node.errors import CorrectionsError, OperatorError, ReplayImpossible
-from node.governance.action import Domain, Halt, Resume, SetParameter
-from node.perp.account import EXCHANGE, market_address
+from node.governance.action import Action, Domain, Halt, Resume, SetParameter
+from node.governance.refund import Refund
+from node.perp.account import EXCHANGE, VAULT, market_address
 from node.perp.funding import Funding
 from node.snapshot.apply import apply_plan
 from node.snapshot.directory import SnapshotDirectory
@@ -36,6 +38,7 @@ from node.units import (
     Hash32,
     Height,
     MarketId,
+    Quote,
     RatePpb,
     Ticks,
     TimeMs,
@@ -45,6 +48,7 @@ from tests.audit.play import open_table, play
 from tests.helpers.chain import BTC, COIN, USDC, Chain, Person, make_genesis
 from tests.helpers.council import MEMBERS, make, sign_action, with_council
 from tests.snapshot.story import certify, export, plan_of, tell_story
+from tests.system.test_vault import make_compensation
 
 PRICE = 400_000
 
@@ -200,7 +204,7 @@ def seal_with(
     return chain.head
 
 
-def submission(chain: Chain, action: Halt | Resume | SetParameter) -> bytes:
+def submission(chain: Chain, action: Action) -> bytes:
     domain = Domain(chain.blockchain.genesis.chain_id, chain.blockchain.genesis_hash)
     return encode_submission(action, sign_action(action, domain, MEMBERS[:3]))
 
@@ -300,6 +304,29 @@ def test_an_action_that_its_rule_refuses_now_is_left_out_and_told(chain: Chain) 
     found = run(chain, halt.header.number, left_out(halted.hash))
 
     assert outcomes(found)[resumed.hash].startswith("could not be: NotHalted")
+
+
+def test_a_repayment_is_replayed_and_without_its_action_pays_nobody(
+    chain: Chain, taker: Person
+) -> None:
+    refunds = (Refund(0, taker.address, Quote(300)),)
+    ledger: Any = chain.blockchain.ledger_after(chain.head)
+    opened = seal_with(
+        chain, governance=[submission(chain, make_compensation(ledger, refunds, pay_until=2**40))]
+    )
+    action = next(tx for tx in opened.transactions if tx.sender == SYSTEM_ACCOUNT and tx.data)
+    pay = taker.call("LiquidatorVault", "payRefunds", 1, refunds, [[]])
+    chain.seal(pay)
+    assert chain.receipts[0].status == 1
+
+    honest = run(chain, opened.header.number)
+    found = run(chain, opened.header.number, left_out(action.hash))
+
+    assert is_empty(honest, chain)
+    assert "Refunds" in {row.name for row in honest.statement.rows}
+    losses = {row.account: row.loss for row in found.statement.rows if row.loss}
+    assert losses == {taker.address: -300, VAULT: 300}
+    assert outcomes(found)[pay.hash].startswith("reverted: ")
 
 
 def test_a_call_in_somebodys_name_leaves_its_nonce(chain: Chain, taker: Person) -> None:

@@ -93,6 +93,20 @@ def test_one_wrong_price_cost_the_long_what_bidder_and_vault_have(incident: Inci
     require_sums(found)
 
 
+def test_a_price_that_is_wrong_at_the_end_makes_no_loss_by_itself(incident: Incident) -> None:
+    blockchain = incident.chain.blockchain
+    last = blockchain.block_at(incident.wrong)
+    assert last is not None
+
+    found = audit(blockchain, incident.wrong, last, right_price(incident))
+
+    # The node's mark is 386,000 there: valued at that the long would have lost 630 USDC more.
+    rows = rows_of(found)
+    assert (rows[LONG.address].loss, rows[BIDDER.address].loss) == (163 * USDC, -126 * USDC)
+    assert MAKER.address not in rows
+    require_sums(found)
+
+
 def test_each_line_has_its_evidence(incident: Incident) -> None:
     found = audit(incident.chain.blockchain, incident.wrong, incident.last, right_price(incident))
 
