@@ -39,7 +39,7 @@ class Paradex(Story):
     def make_genesis(self) -> Genesis:
         """Return the story's genesis; POST_ONLY lasts long enough to be attacked."""
         genesis = super().make_genesis()
-        return genesis._replace(chain=genesis.chain._replace(reopen_ms=DurationMs(4_000)))
+        return genesis._replace(chain=genesis.chain._replace(reopen_ms=DurationMs(5_000)))
 
     async def tell(self) -> None:
         """Tell everything in order."""

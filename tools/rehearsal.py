@@ -176,16 +176,16 @@ class Rehearsal(Telling):
         mark: int = (await self.market(client))["mark"]["ticks"]
         return mark
 
-    async def wait_mode(self, client: Client, mode: str) -> dict[str, Any]:
-        """Wait until every market is in a mode; return the first."""
+    async def wait_mode(self, client: Client, *modes: str) -> dict[str, Any]:
+        """Wait until every market is in one of these modes; return the first."""
 
         async def look() -> Any:
             markets = await client.request("perp_getMarkets")
-            return markets if all(each["mode"] == mode for each in markets) else None
+            return markets if all(each["mode"] in modes for each in markets) else None
 
-        markets = await self.until(client, look, f"every market {mode}")
+        markets = await self.until(client, look, f"every market {' or '.join(modes)}")
         found: dict[str, Any] = markets[0]
-        self.say(f"every market is {mode}, {found['symbol']} at {found['mark']['decimal']}")
+        self.say(f"{found['symbol']} is {found['mode']} at {found['mark']['decimal']}")
         return found
 
     async def wait_stopped(self, client: Client) -> dict[str, Any]:
