@@ -330,10 +330,6 @@ class Rehearsal(Telling):
         self._decisions += 1
         file = self.path / f"{self._decisions}-{kind}.json"
         await self.step(kind, *arguments, str(file), "--reason", reason)
-        await self.carry_out(file)
-
-    async def carry_out(self, file: Path) -> None:
-        """Let members sign what was drafted, hand it in, and follow it to its end."""
         await self.step("submit", *await self.sign(file))
         await self.step("watch", str(file))
 

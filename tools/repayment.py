@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from node.config import wall_time_ms
-from node.devnet.actor import Action, action
+from node.crypto import keccak256
+from node.devnet.accounts import ACCOUNTS_PATH, derive_keys
 from node.devnet.client import Client
-from node.governance.action import Compensate
-from node.governance.refund import (
-    Refund,
-    build_proof,
-    compute_root,
-    make_refund_tree,
-    parse_refunds,
-    render_refunds,
-)
+from node.devnet.keyfile import render_key_file
+from node.governance.refund import Refund, parse_refunds, render_refunds
 from node.perp.account import (
     BRIDGE,
     DEFICIT,
@@ -31,15 +21,11 @@ from node.perp.account import (
     VAULT,
     market_address,
 )
-from node.system.governance import SOURCE
 from node.units import Address, MarketId, Quote
-from tools.action_draft import EXPIRES_IN_S, write_action
 from tools.rehearsal import Rehearsal
-from tools.telling import Row, Table, describe_outcome, show_usdc
+from tools.telling import Row, Table
 
-BATCH = 50
-"""How many refunds a call may have."""
-PAY_WITHIN_S = 30 * 86_400
+REFUND_PAID = "0x" + keccak256(b"RefundPaid(uint64,address,uint32,uint256)").hex()
 
 
 class Owed(NamedTuple):
@@ -113,57 +99,30 @@ def write_refunds(path: Path, amounts: Mapping[str, int]) -> None:
 async def repay(drill: Rehearsal, client: Client, file: Path, reason: str) -> None:
     """Have the council repay a refund list out of the vault, pay it, and see every atom arrive."""
     refunds = parse_refunds(file.read_text(encoding="utf-8"), str(file))
-    total = sum(each.amount for each in refunds)
-    draft = drill.path / "compensate.json"
-    await asyncio.to_thread(_draft, drill, draft, refunds, total, reason)
-    drill.say(f"drafted: LiquidatorVault repays {len(refunds)} refunds, {show_usdc(total)} USDC")
-    await drill.carry_out(draft)
-    (opened,) = await client.request("perp_getCompensations")
-    payer = drill.people["carol"]  # anybody may ask for it
-    calls = list(_pay(opened["compensation"], refunds))
-    await drill.mined(client, await payer.send(client, *calls))
-    (twice,) = await payer.send(client, calls[0])
-    outcome = describe_outcome(await drill.receipt(client, twice))
-    drill.promise("no refund is paid twice", outcome != "accepted", outcome)
+    first = await drill.wait_block(client, 1)
+    await drill.decide("compensate", str(file), reason=reason)
+    anybody = drill.path / "anybody.json"
+    anybody.touch(0o600)
+    anybody.write_text(render_key_file(derive_keys(ACCOUNTS_PATH, 1)[0]), encoding="utf-8")
+    for _ in ("pay", "and once more: it must change nothing"):
+        await drill.step("pay", str(file), "--key", str(anybody))
+    question = {"fromBlock": hex(first), "address": "0x" + VAULT.hex(), "topics": [REFUND_PAID]}
+    logs = await client.request("eth_getLogs", question)
     rows = []
     for _, account, amount in refunds:
-        address = "0x" + account.hex()
-        paid = await client.request("perp_getRefund", opened["compensation"], address)
-        given = paid["amount"]["atoms"] if paid["isPaid"] else 0
-        rows.append(Row(drill.name_of(address), (amount, given, amount - given)))
+        topic = "0x" + account.hex().rjust(64, "0")
+        paid = sum(int(log["data"][-64:], 16) for log in logs if log["topics"][2] == topic)
+        rows.append(Row(drill.name_of("0x" + account.hex()), (amount, paid, amount - paid)))
     table = Table("Repaid out of the LiquidatorVault", ("owed", "paid", "still owed"), tuple(rows))
     drill.show_table(table)
-    (closed,) = await client.request("perp_getCompensations")
+    (compensation,) = await client.request("perp_getCompensations")
     drill.promise(
-        "every refund is paid, to the atom",
-        table.sums().amounts == (total, total, 0) and closed["left"]["atoms"] == 0,
-        f"{len(refunds)} refunds, {show_usdc(total)} USDC",
+        "every refund is paid once, to the atom",
+        len(logs) == compensation["paid"] == len(refunds)
+        and not any(row.amounts[2] for row in rows)
+        and compensation["left"]["atoms"] == 0,
+        f"{len(refunds)} refunds, {compensation['total']['decimal']} USDC",
     )
-
-
-def _pay(compensation: int, refunds: Sequence[Refund]) -> Iterator[Action]:
-    """Yield the calls that pay a list, so many refunds each, with their proofs."""
-    tree = make_refund_tree(refunds)
-    for start in range(0, len(refunds), BATCH):
-        batch = refunds[start : start + BATCH]
-        proofs = [build_proof(tree, each.index) for each in batch]
-        yield action(VAULT, "payRefunds", compensation, batch, proofs)
-
-
-def _draft(
-    drill: Rehearsal, file: Path, refunds: Sequence[Refund], total: int, reason: str
-) -> None:
-    """Write the action's file, as the governance script writes every kind's."""
-    fields = {
-        "source": SOURCE,
-        "root": "0x" + compute_root(refunds).hex(),
-        "refunds": len(refunds),
-        "total": total,
-        "cap": total,
-        "payUntil": wall_time_ms() // 1_000 + PAY_WITHIN_S,
-    }
-    with redirect_stdout(StringIO()):
-        write_action(drill.url, file, Compensate, fields, reason, EXPIRES_IN_S)
 
 
 # --- what accounts are worth ----------------------------------------------------------------------

@@ -211,6 +211,13 @@ class Telling(ABC):
             except subprocess.TimeoutExpired:
                 self._devnet.kill()
 
+    def devnet_end(self) -> str:
+        """Return what the devnet said last if it ended by itself, else nothing."""
+        if self._devnet is None or self._devnet.poll() is None:
+            return ""
+        words = (self.path / "devnet.log").read_text(errors="replace").splitlines()
+        return f"the devnet ended: {words[-1] if words else 'it said nothing'}; "
+
     def rollback(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the governance script, a process of its own."""
         return subprocess.run(
@@ -279,7 +286,7 @@ def tell_whole(telling: Telling) -> str:
     try:
         asyncio.run(telling.tell())
     except (Broken, PerpnodeError) as error:
-        failure = str(error)
+        failure = f"{telling.devnet_end()}{error}"
         telling.say(f"broken off: {failure}")
     finally:
         telling.kill()
