@@ -140,13 +140,12 @@ class QuickProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_head()
-        self._take_held()
+        self._end_hold()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Answer a request here, or hand it to uvicorn."""
-        if self._held_timer is not None:
-            data = self._take_held() + data
+        data, self._held = self._held + data, b""
         if self._head_timer is not None:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX and data.find(HEAD_END) < 0:
@@ -154,19 +153,22 @@ class QuickProtocol(HttpToolsProtocol):
                 return
         end = data.find(HEAD_END) + len(HEAD_END)
         head = self._heads.find(data[:end])
-        if head is None:
+        if head is None or not self._is_between or self._is_busy():
             began_here = self._is_between
-            super().data_received(data)
+            self._pass_on(data)
             if began_here and self._is_between and self._is_plain_post(len(data) - end):
                 self._heads.keep(data[:end], self.headers)
-        elif not self._is_between or self._is_busy():
-            super().data_received(data)
-        elif head.length == len(data) - end:
-            self._answer(head, data[end:])
         elif len(data) - end < head.length <= HELD_MAX:
             self._hold(data)
+        elif len(data) - end == head.length:
+            self._end_hold()
+            self._answer(head, data[end:])
         else:
-            super().data_received(data)
+            self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        self._end_hold()
+        super().data_received(data)
 
     def _answer(self, head: Head, body: bytes) -> None:
         """Answer a body at once if the answer is at hand, else as soon as it is there."""
@@ -203,19 +205,19 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _hold(self, data: bytes) -> None:
         """Wait for the rest of a body: many clients send it apart from its head."""
-        self._unset_keepalive_if_required()
         self._held = data
-        self._held_timer = self.loop.call_later(HELD_SECONDS, self._release)
+        if self._held_timer is None:
+            self._unset_keepalive_if_required()
+            self._held_timer = self.loop.call_later(HELD_SECONDS, self._release)
 
-    def _take_held(self) -> bytes:
+    def _end_hold(self) -> None:
         if self._held_timer is not None:
             self._held_timer.cancel()
             self._held_timer = None
-        held, self._held = self._held, b""
-        return held
 
     def _release(self) -> None:
-        super().data_received(self._take_held())
+        held, self._held = self._held, b""
+        self._pass_on(held)
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""

@@ -211,6 +211,26 @@ def test_a_body_that_is_slow_to_come_is_answered_the_long_way(
     assert slow_answers == [CHAIN_ID % 1, CHAIN_ID % 2, CHAIN_ID % 3]
 
 
+def test_a_body_that_trickles_is_not_waited_for_again_with_each_byte(
+    traded: Chain, slow_answers: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "HELD_SECONDS", 0.2)
+    whole = request(2)
+
+    async def story(connection: Connection) -> None:
+        await connection.send(request(1))
+        await connection.answer()
+        await connection.send(whole[:-4])
+        for at in range(len(whole) - 4, len(whole)):
+            await asyncio.sleep(0.1)
+            await connection.send(whole[at : at + 1])
+        assert json.loads((await connection.answer())[1]) == {**ANSWER, "id": 2}
+
+    tell(traded, story)
+
+    assert slow_answers == [CHAIN_ID % 1, CHAIN_ID % 2]
+
+
 def test_a_connection_that_ends_within_a_body_leaves_nothing_behind(traded: Chain) -> None:
     async def story(connection: Connection) -> None:
         await connection.send(request(1))
