@@ -2,12 +2,13 @@
 
 import pytest
 
-from node.audit.corrections import Corrections, FundingCorrection, Span
+from node.audit.corrections import Corrections, FundingCorrection, PriceCorrection, Span
 from node.audit.evidence import LEFT_OUT, TRANSACTION, Evidence, describe_event, owners_of
 from node.audit.statement import audit
 from node.perp.events import OrderCancelled, OrderFilled, PositionDeleveraged, PriceAccepted
 from node.perp.order import CancelReason
 from node.units import Address, FundingIndex, Height, Lots, MarketId, OrderId, Quote, Ticks
+from tests.audit.incident import RIGHT, tell_incident
 from tests.helpers.chain import BTC, USDC, Chain, Person, make_genesis
 
 PRICE = 400_000
@@ -104,3 +105,14 @@ def test_codes_are_told_by_name() -> None:
     text = describe_event(event._replace(reason=int(CancelReason.FORK)))  # type: ignore[arg-type]  # as a log says it
 
     assert text == f"account 0x{ONE.hex()}, order_id 7, size -3, reason FORK"
+
+
+def test_what_should_have_happened_and_nothing_carried_names_no_transaction() -> None:
+    incident = tell_incident()  # without interest: its last block holds reports alone
+    height = incident.last.header.number
+    price = PriceCorrection(Span(BTC, height, height), False, (height,), (Ticks(RIGHT + 10),))
+
+    found = find(incident.chain, height, Corrections(prices=(price,)))
+
+    assert len(incident.last.transactions) == 3
+    assert [(each.kind, each.tx_hash, each.was) for each in found] == [("PriceAccepted", None, "")]
