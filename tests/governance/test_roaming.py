@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.chain.transaction import Transaction
 from node.errors import BodyMismatch, InvalidBlock
 from node.governance.action import (
     AcknowledgeJump,
@@ -15,6 +16,7 @@ from node.governance.action import (
     Bracket,
     CancelOrders,
     ChangeCouncil,
+    Compensate,
     Halt,
     ListMarket,
     Resume,
@@ -26,8 +28,11 @@ from node.governance.action import (
     SettleMarket,
 )
 from node.governance.audit import is_whole
+from node.governance.refund import Refund, build_proof, compute_root, make_refund_tree
+from node.perp.account import VAULT
 from node.perp.invariants import check_all
 from node.perp.maintenance import ends_halt
+from node.perp.margin import get_equity
 from node.perp.status import CHAIN, Mode
 from node.system.governance import get_audit_entries
 from node.units import Hash32, Height, MarketId, Quote, RatePpm, TimeMs
@@ -69,6 +74,7 @@ def draw_reform(random: Random, chain: CouncilChain, price: int) -> Any:
     kind = random.choice(
         [ScheduleMaintenance, SettleMarket, ChangeCouncil, SetReporters, SetBrackets, ListMarket]
         + [SetParameter] * 4
+        + [Compensate] * 2
     )
     fields: dict[str, Any] = {}
     if kind is ScheduleMaintenance:
@@ -87,6 +93,13 @@ def draw_reform(random: Random, chain: CouncilChain, price: int) -> Any:
     elif kind is SetBrackets:
         fraction = random.choice([20_000, 100_000, 900_000])
         fields |= {"market": market, "brackets": (Bracket(Quote(0), RatePpm(fraction)),)}
+    elif kind is Compensate:
+        worth = get_equity(chain.ledger, VAULT)
+        refunds = draw_list(random, chain)
+        total = random.choice([sum(each.amount for each in refunds), worth, worth + 1])
+        fields |= {"source": "LiquidatorVault", "root": compute_root(refunds)}
+        fields |= {"refunds": len(refunds), "total": total, "cap": 10**15}
+        fields["pay_until"] = time_ms // 1_000 + random.choice([0, 2, 60])
     elif kind is ListMarket:
         name = MarketId(random.randint(3, 5))
         fields |= {"market": name, "params": new_market(params, symbol=f"M{name}-USD")}
@@ -97,6 +110,25 @@ def draw_reform(random: Random, chain: CouncilChain, price: int) -> Any:
         value = getattr(of, name) * random.choice([0, 50, 90, 110, 300]) // 100
         fields |= {"market": target, "name": name, "value": value}
     return make(kind, **fields)
+
+
+def draw_list(random: Random, chain: CouncilChain) -> list[Refund]:
+    """Return one of a few lists, for buyer and seller."""
+    share = random.randint(1, 6) * 1_000
+    return [
+        Refund(index, each.address, Quote(share * (index + 1)))
+        for index, each in enumerate((chain.buyer, chain.seller))
+    ]
+
+
+def draw_payment(random: Random, chain: CouncilChain) -> Transaction:
+    """Return somebody's asking for a refund, more often than not in vain."""
+    refunds = draw_list(random, chain)
+    tree, index = make_refund_tree(refunds), random.randint(0, 1)
+    number = random.randint(1, chain.ledger.escrow.length + 1)
+    rows, proofs = refunds[index : index + 1], [build_proof(tree, index)]
+    payer = random.choice([chain.buyer, chain.seller])
+    return payer.call("LiquidatorVault", "payRefunds", number, rows, proofs)
 
 
 def roam(seed: int) -> set[Mode]:
@@ -121,6 +153,7 @@ def roam(seed: int) -> set[Mode]:
             size = random.choice([-20, -5, 5, 20])
             trader = random.choice([chain.buyer, chain.seller])
             offset, market = random.choice([-20, 0, 20]), random.choice(markets)
+            transactions += [draw_payment(random, chain) for _ in range(random.randint(0, 3))]
             transactions.append(trader.order(size, price + offset, market=market))
         elif not actions and not is_due(chain, elapsed):
             continue

@@ -134,6 +134,18 @@ LISTED = {
         ("SetReporters", {"reporters": ["0x" + "77" * 20], "quorum": 1}, "1"),
         ("SetBrackets", {"market": MARKET, "brackets": LISTED["brackets"]}, "1"),
         ("ListMarket", {"market": 7, "params": LISTED}, "7"),
+        (
+            "Compensate",
+            {
+                "source": "LiquidatorVault",
+                "root": "0x" + "77" * 32,
+                "refunds": 2,
+                "total": 9,
+                "cap": 10,
+                "payUntil": LATE,
+            },
+            "1",
+        ),
     ],
 )
 def test_every_kind_is_signed_by_a_wallet_submitted_and_recorded(
