@@ -6,6 +6,7 @@ import pytest
 
 from node.chain.blockchain import Blockchain
 from node.chain.store import BlockStore
+from node.errors import CompensationNotFound
 from node.governance.action import (
     ChangeCouncil,
     Kind,
@@ -15,7 +16,7 @@ from node.governance.action import (
     SettleMarket,
 )
 from node.governance.refund import Refund, build_proof, compute_root, make_refund_tree
-from node.perp.compensation import get_compensations
+from node.perp.compensation import get_compensation, get_compensations
 from node.perp.invariants import check_all
 from node.perp.status import Mode
 from node.snapshot.apply import apply_plan, catch_up_until
@@ -132,6 +133,9 @@ def test_a_fork_keeps_a_compensation_of_the_snapshot_and_undoes_its_later_paymen
     kinds = [entry.kind for entry in get_audit_entries(chain.ledger, 0, 100)]
     assert kinds[-2:] == [Kind.COMPENSATE] * 2, "the second one is re-recorded"
     assert chain.ledger.escrow == (1, (1,))
+    for number in (0, 2, 2**64 - 1):  # no key can hold the last one
+        with pytest.raises(CompensationNotFound):
+            get_compensation(chain.ledger, number)
     assert chain.ledger.compensations.get(1)[4:] == (1, 200, 0, 0)
     check_all(chain.ledger)
     again = chain.buyer.call("LiquidatorVault", "payRefunds", 1, refunds, proofs)

@@ -33,6 +33,7 @@ from node.perp.compensation import (
     NewCompensation,
     PaidRefund,
     get_compensation,
+    get_paid_refund,
     process_compensation,
     process_compensation_ends,
     process_refund,
@@ -40,9 +41,9 @@ from node.perp.compensation import (
 from node.perp.events import CompensationClosed, CompensationOpened, RefundPaid
 from node.perp.invariants import check_all, compute_told_gains
 from node.perp.parameters import MAGNITUDE_MAX
-from node.perp.status import Mode
+from node.perp.status import CHAIN, Mode
 from node.perp.trading import process_order
-from node.units import Address, Hash32, Height, Quote, Ticks
+from node.units import Address, Hash32, Height, Quote, Ticks, TimeMs
 from tests.helpers.ledger import (
     MARKET,
     DictLedger,
@@ -65,8 +66,9 @@ PERSON = Address((int.from_bytes(SYSTEM_ADDRESS_MAX, "big") + 1).to_bytes(20, "b
 
 
 def make_vault(amount: int = 1_000) -> DictLedger:
-    """Return a ledger whose vault has so much, and nothing else."""
+    """Return a ledger whose vault has so much, and nothing else, within a second."""
     ledger = make_ledger()
+    ledger.time_ms = TimeMs(ledger.time_ms + 250)
     deposit(ledger, VAULT, amount)
     ledger.events.clear()
     return ledger
@@ -310,6 +312,27 @@ def test_a_compensation_must_exist(number: int) -> None:
     told = require_refused(ledger, CompensationNotFound, lambda: pay(ledger, 0, FIRST, 1, number))
 
     assert told == {"compensation": number, "count": 1}
+    with pytest.raises(CompensationNotFound):
+        get_paid_refund(ledger, number, FIRST)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_what_the_escrow_does_not_count_is_no_compensation(number: int) -> None:
+    ledger = make_vault(1_000)
+    open_list(ledger)
+    ledger.compensations.set(number, get_compensation(ledger, 1))
+
+    with pytest.raises(CompensationNotFound):
+        get_compensation(ledger, number)
+
+
+def test_a_payment_is_known_by_compensation_and_account() -> None:
+    ledger = make_vault(1_000)
+    open_list(ledger)
+    pay(ledger, 2, SECOND, 50)
+
+    assert get_paid_refund(ledger, 1, SECOND) == PaidRefund(2, Quote(50), ledger.height)
+    assert get_paid_refund(ledger, 1, FIRST) is None
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -318,7 +341,8 @@ def test_refunds_are_paid_like_deposits_in_every_mode_but_halted(mode: Mode) -> 
     open_list(ledger)
     set_chain_mode(ledger, mode)
     if mode == Mode.HALTED:
-        require_refused(ledger, NotAllowedInMode, lambda: pay(ledger, 0, FIRST, 1))
+        told = require_refused(ledger, NotAllowedInMode, lambda: pay(ledger, 0, FIRST, 1))
+        assert told == {"market": CHAIN, "mode": Mode.HALTED}
         return
 
     pay(ledger, 0, FIRST, 1)
@@ -344,7 +368,7 @@ def test_an_account_has_one_refund_of_each_compensation() -> None:
 
 def test_what_nobody_asked_for_returns_to_the_vault_after_the_last_second() -> None:
     ledger = make_vault(1_000)
-    ledger.time_ms -= ledger.time_ms % 1_000  # type: ignore[assignment]
+    ledger.time_ms = TimeMs(ledger.time_ms // 1_000 * 1_000)
     open_list(ledger)
     pay(ledger, 0, FIRST, 100)
     next_block(ledger, 10_999)
