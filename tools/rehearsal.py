@@ -335,12 +335,13 @@ class Rehearsal(Telling):
 
     async def sign(self, file: Path) -> list[str]:
         """Let members sign, each a copy with a key of his own; return the copies."""
-        copies = []
-        for number, key in enumerate(self.keys[1 : 1 + THRESHOLD], 1):
-            copy = file.with_name(f"{file.stem}-signer-{number}.json")
-            shutil.copy(file, copy)
-            await self.step("sign", str(copy), "--key", str(key))
-            copies.append(str(copy))
+        signers = self.keys[1 : 1 + THRESHOLD]
+        copies = [
+            str(shutil.copy(file, file.with_name(f"{file.stem}-signer-{number}.json")))
+            for number in range(1, len(signers) + 1)
+        ]
+        signing = zip(copies, signers, strict=True)
+        await asyncio.gather(*(self.step("sign", copy, "--key", str(key)) for copy, key in signing))
         return copies
 
     # --- commands --------------------------------------------------------------------------------
@@ -357,9 +358,12 @@ class Rehearsal(Telling):
     async def verify_everything(self) -> None:
         """Stop everything and execute every database again."""
         await self.stop_everything()
-        for place in [self.data_dir, *sorted(self.data_dir.glob("validator-*"))]:
-            verify = ("verify", "--data-dir", str(place), "--json")
-            done = await asyncio.to_thread(run_perpnode, *verify)
+        places = [self.data_dir, *sorted(self.data_dir.glob("validator-*"))]
+        verify = [("verify", "--data-dir", str(place), "--json") for place in places]
+        outcomes = await asyncio.gather(
+            *(asyncio.to_thread(run_perpnode, *each) for each in verify)
+        )
+        for place, done in zip(places, outcomes, strict=True):
             holds, words = done.returncode == 0, done.stderr.strip()
             if holds:
                 found = json.loads(done.stdout)
