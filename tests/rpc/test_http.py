@@ -174,9 +174,10 @@ def test_requests_are_answered_in_order_however_they_are_cut(
 
 
 def test_a_body_that_comes_after_its_known_head_is_answered_the_short_way(
-    traded: Chain, slow_answers: list[bytes]
+    traded: Chain, slow_answers: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As http.client sends them, and with it requests and web3.py."""
+    monkeypatch.setattr(http, "HELD_SECONDS", 10)
 
     async def story(connection: Connection) -> None:
         await connection.send(request(1))
