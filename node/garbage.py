@@ -1,11 +1,12 @@
-"""When a node looks for cyclic garbage: among what is new after each block, and everywhere once its
-memory has doubled.
+"""When a node looks for cyclic garbage: before each block among what is new, and everywhere once
+its memory has doubled.
 
 Reference counting frees what the protocol makes; circles come from failures and from connections.
 Python, left alone, looks whenever many objects are new, which is in the middle of every full block:
-all of a block's live on, none is ever found there, and while it looks all threads stand still. What
-a look after a block leaves is never looked at again by the next ones, so their length depends on
-the block and not on the state. What became a circle only later is found when memory has doubled.
+all of a block's are in use, none is ever found there, and while it looks all threads stand still.
+Before a block most of the last one's are gone. What a look leaves is not looked at by the next one,
+so it takes as long as the block was full, whatever the state. What became a circle only later is
+found when memory has doubled.
 """
 
 import gc
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 NEW_MAX: Final = 250_000
-"""So many new objects are looked at without waiting for the block's end: no block may come."""
+"""So many new objects are looked at without waiting for a block: none may come."""
 GROWTH_MIN: Final = 512 << 20
 """So many bytes more than after the last look everywhere are not worth another one."""
 
@@ -31,7 +32,7 @@ class Collector:
         self._limit = 0
         self._collect_all()
 
-    def after_block(self, _: object) -> None:
+    def before_block(self) -> None:
         """Look at what is new, or at everything if memory has doubled."""
         if get_memory() > self._limit:
             self._collect_all()

@@ -110,7 +110,7 @@ def run_node(config: NodeConfig) -> None:
     _check_role(config, key)
     blockchain, database = open_blockchain(config.genesis_path, config.data_dir)
     configure_log(config.log_format)
-    blockchain.on_head(Collector().after_block)
+    blockchain.on_begin(Collector().before_block)
     try:
         if config.role == Role.SEQUENCER:
             _run_sequencer(config, key, blockchain, database)

@@ -1,4 +1,4 @@
-"""Cyclic garbage is found: what is new after each block, all of it once memory has doubled."""
+"""Cyclic garbage is found: what is new before each block, all of it once memory has doubled."""
 
 import gc
 import weakref
@@ -30,12 +30,12 @@ def leave_circle() -> weakref.ref[Circle]:
     return weakref.ref(Circle())
 
 
-def test_a_new_circle_is_found_after_the_block() -> None:
+def test_a_new_circle_is_found_before_the_next_block() -> None:
     collector = Collector()
     circle = leave_circle()
     assert circle() is not None
 
-    collector.after_block(None)
+    collector.before_block()
 
     assert circle() is None
 
@@ -48,15 +48,15 @@ def test_a_circle_that_lived_on_is_found_when_memory_has_doubled(
     collector = Collector()
     living = Circle()
     circle = weakref.ref(living)
-    collector.after_block(None)
+    collector.before_block()
     del living
 
     memory *= 2
-    collector.after_block(None)
+    collector.before_block()
     assert circle() is not None  # no more than double
 
     memory += 1
-    collector.after_block(None)
+    collector.before_block()
     assert circle() is None
 
 
@@ -68,10 +68,10 @@ def test_a_small_node_may_grow_before_all_is_looked_at(monkeypatch: pytest.Monke
     collector = Collector()
 
     memory += garbage.GROWTH_MIN
-    collector.after_block(None)
+    collector.before_block()
     memory += 1
-    collector.after_block(None)
-    collector.after_block(None)
+    collector.before_block()
+    collector.before_block()
 
     assert looks == [2, 0, 2, 0]
 

@@ -111,6 +111,7 @@ class Blockchain:
         self._kv = kv
         self.store = store
         self.states = StateStore(kv, keys.STATE_TABLES)
+        self._beginners: list[Callable[[], None]] = []
         self._listeners: list[Callable[[Head], None]] = []
         self._reverted: list[Callable[[Sequence[Block]], None]] = []
         self._raised: list[Callable[[], None]] = []
@@ -135,6 +136,10 @@ class Blockchain:
         """The newest certificate of this branch; None before the first."""
         self.reverts: Sequence[Revert] = load_reverts(store)
         """The development reverts that shaped this branch, oldest first."""
+
+    def on_begin(self, listener: Callable[[], None]) -> None:
+        """Call `listener` in the executing thread before every block."""
+        self._beginners.append(listener)
 
     def on_head(self, listener: Callable[[Head], None]) -> None:
         """Call `listener` in the committing thread with every new head."""
@@ -165,6 +170,8 @@ class Blockchain:
         `certificate` if it is higher than its parent's, else its parent's. Raises InvalidBlock or
         InvalidTransaction if there can be no such block.
         """
+        for listener in self._beginners:
+            listener()
         parent = self.head
         extension = parent.block.extension._replace(time_ms=time_ms)
         if certificate is not None and certificate.height > extension.certified_height:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from node.chain import keys
 from node.chain.deadlines import Queue, load_queue
 from node.chain.keys import Place
+from node.chain.native import Native, load_native
 from node.chain.standing import Standing, load_standing
 from node.perp.account import EXCHANGE, market_address
 from node.perp.book import Book
@@ -18,7 +19,7 @@ from node.units import Address, MarketId
 R = TypeVar("R", bound=tuple[Any, ...])
 
 Records = tuple[Mapping[Any, Any], ...]
-"""What one block read and wrote, decoded, table by table."""
+"""What one block read and wrote, decoded, table by table; last of all its native accounts."""
 RECENT_BLOCKS_MAX = 8
 """So many blocks' records are kept decoded: whoever acts often, and what every block looks at."""
 RECENT_RECORDS_MAX = 500_000
@@ -67,8 +68,16 @@ class Derived:
         return Derived(reader, self.books, self._standing, self._deadlines, self.recent)
 
     def recent_tables(self) -> Iterator[Sequence[Mapping[Any, Any]]]:
-        """Yield `recent` table by table, in their order; for ever where there is nothing recent."""
+        """Yield `recent` by table, then the natives; without end where nothing is recent."""
         return iter(self._by_table) if self._by_table else repeat(())
+
+    def get_native(self, address: Address) -> Native:
+        """Return an account of the state, as the latest blocks left it or as it is stored."""
+        for natives in self._by_table[-1] if self._by_table else ():
+            if address in natives:
+                native: Native = natives[address]
+                return native
+        return load_native(self._reader, address)
 
     def book(self, market: MarketId) -> Book:
         """Return the market's book, loading it from its records if need be."""

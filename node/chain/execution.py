@@ -23,7 +23,8 @@ from node.chain.development import (
     process_call_begin,
     process_operation,
 )
-from node.chain.ledger import Native, StateLedger
+from node.chain.ledger import StateLedger
+from node.chain.native import Native
 from node.chain.system_transaction import SYSTEM_ACCOUNT, build_system_transaction
 from node.chain.transaction import Transaction, effective_gas_price
 from node.chain.transition import encode_transition

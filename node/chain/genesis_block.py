@@ -2,7 +2,8 @@
 
 from node.chain.derived import Derived
 from node.chain.genesis import Genesis
-from node.chain.ledger import Moment, Native, StateLedger
+from node.chain.ledger import Moment, StateLedger
+from node.chain.native import Native
 from node.governance.audit import EMPTY_LOG, NO_HASH
 from node.governance.council import Council
 from node.governance.validators import ValidatorSet

@@ -17,6 +17,7 @@ from node.chain.derived import Derived, extend_recent
 from node.chain.development import NONE as NO_DEVELOPMENT
 from node.chain.development import Development
 from node.chain.keys import MarketIds, Place
+from node.chain.native import Native
 from node.chain.standing import AccountTable, PositionTable
 from node.chain.tables import BlockTable, OverlayTable
 from node.governance.audit import AuditLog
@@ -37,24 +38,13 @@ from node.perp.maintenance import Maintenance
 from node.perp.modes import ChainStatus
 from node.perp.parameters import ChainParams, MarketParams
 from node.perp.watch import Watch
-from node.state.store import EMPTY_CODE_HASH, AccountChange, Changes, StateReader
+from node.state.store import AccountChange, Changes, StateReader
 from node.system.ledger import CouncilEvent, SystemEvent, TokenEvent
 from node.system.token import TokenSupply
-from node.units import Address, Hash32, Height, MarketId, TimeMs, Wei
+from node.units import Address, Hash32, Height, MarketId, TimeMs
 
 K = TypeVar("K")
 R = TypeVar("R", bound=tuple[Any, ...])
-
-
-class Native(NamedTuple):
-    """An account of the state trie, without its storage."""
-
-    nonce: int
-    balance: Wei
-    code_hash: Hash32
-
-
-ABSENT = Native(0, Wei(0), EMPTY_CODE_HASH)
 
 
 class Moment(NamedTuple):
@@ -329,10 +319,7 @@ class StateLedger:
         """Return nonce and native balance; the nonce floor is not applied."""
         native = self.natives.get(address)
         if native is None:
-            leaf = self.reader.get_account(address)
-            native = (
-                ABSENT if leaf is None else Native(leaf.nonce, Wei(leaf.balance), leaf.code_hash)
-            )
+            native = self.derived.get_native(address)
             self.natives[address] = self._native_base[address] = native
         return native
 
@@ -413,7 +400,7 @@ class StateLedger:
         )
         new = {market: Book([]) for market in self.next_market_ids if market not in self.market_ids}
         books = {**self.derived.books, **self._books, **new}
-        own = tuple(table.copy_rows() for table in self._tables)
+        own = (*(table.copy_rows() for table in self._tables), self.natives)
         recent = extend_recent(own, self.derived.recent)
         return Derived(reader, books, self.standing, self.deadlines.queue, recent)
 

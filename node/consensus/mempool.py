@@ -231,12 +231,9 @@ class Mempool:
         sender = self._senders.get(address)
         if sender is None:
             head = self._blockchain.head
-            leaf = head.state.get_account(address)
+            native = head.derived.get_native(address)
             floor = compute_nonce_floor(head.block.extension.fork_id)
-            sender = (
-                Sender(floor, 0) if leaf is None else Sender(max(leaf.nonce, floor), leaf.balance)
-            )
-            self._senders[address] = sender
+            sender = self._senders[address] = Sender(max(native.nonce, floor), native.balance)
         return sender
 
     # --- development ------------------------------------------------------------------------------

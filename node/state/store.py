@@ -18,6 +18,7 @@ from node.state.account import (
     Changes,
     decode_account,
     encode_account,
+    storage_reference,
 )
 from node.state.flat import (
     FlatState,
@@ -183,7 +184,7 @@ class StateStore:
         if address in changes.records or changes.accounts[address] is None:
             return False
         value = self._kv.get(self._tables.flat + address)
-        return value is None or decode_account(value).storage_root == EMPTY_TRIE_ROOT
+        return value is None or storage_reference(value) is None
 
     def _get_pointer(self, root: Hash32) -> Root:
         if root == EMPTY_TRIE_ROOT:

@@ -5,6 +5,7 @@ import gc
 import pytest
 
 import node.chain.derived as derived_module
+from node.chain.native import load_native
 from node.chain.tables import OverlayTable
 from tests.helpers.chain import BTC, Chain, Person, make_genesis
 
@@ -39,6 +40,14 @@ def test_recent_records_are_what_the_state_holds() -> None:
             absent += record is None
 
     assert absent > 0  # absent ones are known as well
+    natives = {
+        each: native
+        for rows in reversed(ledger.derived.recent)
+        for each, native in rows[-1].items()
+    }
+    assert maker.address in natives
+    for address, native in natives.items():
+        assert native == ledger.derived.get_native(address) == load_native(ledger.reader, address)
 
 
 def test_no_more_blocks_and_records_are_kept_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
