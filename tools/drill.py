@@ -10,6 +10,7 @@ of it held.
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from enum import StrEnum
@@ -65,6 +66,7 @@ def main(
         path.rmdir()
         print(f"drill: {error}", file=sys.stderr)
         sys.exit(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no devnet may outlive its drill
     failure = tell_whole(drill)
     conclude(drill, f"drill {incident}", failure, keeps=keep, as_json=as_json)
 

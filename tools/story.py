@@ -11,6 +11,7 @@ and so does the exit status.
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -271,6 +272,7 @@ def main(
     """Tell the story; exit status 0 only if every promise held."""
     path = directory or Path(tempfile.mkdtemp(prefix="perpnode-story-"))
     path.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no devnet may outlive its story
     story = Story(path, bots=bots)
     conclude(story, "story", tell_whole(story), keeps=keep or directory is not None)
 
