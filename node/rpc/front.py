@@ -35,7 +35,7 @@ ARGUMENTS_MAX: Final = 4_096
 INLINE_MAX: Final = 64
 """A longer batch is decoded in a thread (50 µs a transaction, most of it recovery). A shorter one
 is not: on two processors a thread that computes for 3 ms keeps the loop waiting for one of them."""
-AT_ONCE: Final = 8
+AT_ONCE: Final = 2
 """So many are decoded before others have their turn."""
 THREADS: Final = 2
 _SEND_RAW: Final = SEND_RAW.encode()
